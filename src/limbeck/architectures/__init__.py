@@ -1,0 +1,80 @@
+"""Network architectures: a settings class that builds a `torch.nn.Module` for a domain."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from limbeck.errors import BadData
+from limbeck.samples import Domain
+from limbeck.variants import Variant, resolve_function
+
+
+class Architecture(Variant):
+    """A network's settings. Its features are the input of its last linear layer."""
+
+    @abstractmethod
+    def build(self, domain: Domain) -> nn.Module:
+        """A freshly initialised network from samples (n, *shape) to logits (n, classes).
+
+        Draws from torch's global generator, as module constructors do; `dynamics` lends it one with a seed.
+        """
+
+    def flops(self, domain: Domain) -> int:
+        """Floating-point operations of one forward pass of one sample, counted by torch on its own operators."""
+        with torch.device("meta"), torch.random.fork_rng(devices=[]):
+            network = self.build(domain).eval()
+            counter = FlopCounterMode(display=False)
+            with counter, torch.no_grad():
+                network(torch.empty(2, *domain.shape))
+        return int(counter.get_total_flops()) // 2
+
+
+class OwnArchitecture(Architecture):
+    """A network of the user's own: `package.module:function(setting=value)`.
+
+    The function is called as `function(shape, classes, **settings)` and returns a `torch.nn.Module`.
+    """
+
+    function: str
+    settings: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def spec(self) -> str:
+        inner = ", ".join(f"{key}={value}" for key, value in self.settings)
+        return self.function + (f"({inner})" if inner else "")
+
+    @property
+    def full_spec(self) -> str:
+        return self.spec
+
+    def build(self, domain: Domain) -> nn.Module:
+        network = resolve_function(self.function)(domain.shape, domain.classes, **dict(self.settings))
+        if not isinstance(network, nn.Module):
+            raise BadData(f"{self.function} returned {type(network).__name__}; it must return a torch.nn.Module.")
+        return network
+
+
+def from_function(name: str, settings: dict[str, Any]) -> OwnArchitecture:
+    """The architecture that a function of the user's own builds; the function is imported here, to fail early."""
+    resolve_function(name)
+    return OwnArchitecture(function=name, settings=tuple(settings.items()))
+
+
+def need_images(architecture: Architecture, domain: Domain, smallest: int = 1) -> tuple[int, int, int]:
+    """The domain's (channels, height, width). Raises `BadData` for vectors and for images that are too small."""
+    if not domain.is_image:
+        raise BadData(
+            f"{architecture.variant_name()} reads images; this source has {domain.shape[0]} features a sample. Use mlp."
+        )
+    channels, height, width = domain.shape
+    if min(height, width) < smallest:
+        raise BadData(
+            f"{architecture.spec} halves {height}x{width} images to nothing; it needs {smallest}x{smallest} or more. "
+            "Lower its depth or use another architecture."
+        )
+    return channels, height, width

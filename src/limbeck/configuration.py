@@ -1,0 +1,97 @@
+"""A configuration is an update operator: architecture, optimizer, augmentation and schedule.
+
+Written compactly, `convnet(width=32)/adamw(lr=1e-3)/siamese/cosine(steps=300)`; parts left out take their defaults.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from limbeck.digest import digest
+from limbeck.errors import BadSetting, UnknownName, nearest
+from limbeck.variants import Variant, make, members, parse, split_outside_brackets
+
+if TYPE_CHECKING:
+    from limbeck.samples import Domain
+
+PARTS = {"architectures": "", "optimizers": "sgd", "augmentations": "none", "schedules": "cosine"}
+
+
+class Configuration:
+    """The update operator of a training: what is trained, by which rule, on which views, for how long.
+
+    Equal configurations have equal digests. Training length is part of it: a gap that comes from too few steps is the
+    configuration's own (its optimisation residual), and shows as its floor.
+    """
+
+    def __init__(self, architecture: Any, optimizer: Any, augmentation: Any, schedule: Any) -> None:
+        self.architecture = architecture
+        self.optimizer = optimizer
+        self.augmentation = augmentation
+        self.schedule = schedule
+
+    @classmethod
+    def parse(cls, text: str | Configuration) -> Configuration:
+        """Read `architecture[/optimizer][/augmentation][/schedule]`; the last three in any order.
+
+        Raises `UnknownName` or `BadSetting`, naming the nearest valid word.
+        """
+        if isinstance(text, Configuration):
+            return text
+        parts = split_outside_brackets(text, "/")
+        if not parts:
+            raise BadSetting("a configuration is empty. Write at least an architecture, such as 'convnet(width=32)'.")
+        chosen: dict[str, Variant] = {"architectures": make("architectures", parts[0])}
+        rest = [family for family in PARTS if family != "architectures"]
+        for part in parts[1:]:
+            name, _ = parse(part)
+            family = next((family for family in rest if name in members(family)), None)
+            if family is None:
+                known = {name for family in rest for name in members(family)}
+                raise UnknownName(
+                    f"'{name}' in '{text}' is no optimizer, augmentation or schedule. {nearest(name, known)}"
+                )
+            if family in chosen:
+                raise BadSetting(f"'{text}' names two {family}: '{chosen[family].spec}' and '{part}'. Keep one.")
+            chosen[family] = make(family, part)
+        return cls(*(chosen.get(family) or make(family, default) for family, default in PARTS.items()))
+
+    @property
+    def parts(self) -> tuple[Any, Any, Any, Any]:
+        """Architecture, optimizer, augmentation and schedule."""
+        return self.architecture, self.optimizer, self.augmentation, self.schedule
+
+    @cached_property
+    def spec(self) -> str:
+        """The shortest text that reads back as this configuration."""
+        return "/".join(part.spec for part in self.parts)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over every setting, defaults included."""
+        return digest([part.full_spec for part in self.parts])
+
+    def flops(self, domain: Domain, samples: int) -> int:
+        """Floating-point operations of one training on `samples` samples: 3 forward passes a sample and step."""
+        forward: int = self.architecture.flops(domain)
+        steps: int = self.schedule.steps
+        return 3 * forward * min(samples, int(self.schedule.batch)) * steps
+
+    def replace(self, **parts: Any) -> Configuration:
+        """A copy with some of `architecture`, `optimizer`, `augmentation`, `schedule` replaced."""
+        own = {"architecture": self.architecture, "optimizer": self.optimizer}
+        own |= {"augmentation": self.augmentation, "schedule": self.schedule}
+        return Configuration(**(own | parts))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Configuration) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __str__(self) -> str:
+        return self.spec
+
+    def __repr__(self) -> str:
+        return f"Configuration('{self.spec}')"

@@ -1,0 +1,110 @@
+"""A synthetic set: k samples with soft labels, how they are stored, and where they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from limbeck.digest import digest
+from limbeck.errors import BadData, CorruptFile
+from limbeck.samples import Domain, Samples
+from limbeck.store import read_tensors, tensor_digest, write_tensors
+from limbeck.variants import make
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class SyntheticSet:
+    """k distilled samples, with all that is needed to train on them and to repeat them.
+
+    `tensors` is the stored form; `samples()` unfolds it through the parameterization into training samples.
+    `preprocessing` is the digest-bearing description of how the source's samples were prepared, and travels with the
+    set: evaluation refuses a source that was prepared in another way.
+    """
+
+    tensors: Mapping[str, Tensor]
+    group: Tensor  # (stored,) int64, the class that each stored sample stands for
+    parameterization: str
+    domain: Domain
+    preprocessing: Mapping[str, Any]
+    method: str = "unknown"
+    source: str = "unknown"
+    per_class: int = 0
+    seed: int = 0
+    configuration: str | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def k(self) -> int:
+        """The number of stored samples, all classes together."""
+        return len(self.group)
+
+    @property
+    def bytes(self) -> int:
+        """Storage of every tensor, soft labels included; hard labels cost 8 bytes a sample."""
+        return sum(t.numel() * t.element_size() for t in self.tensors.values()) + 8 * len(self.group)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over the stored tensors and how they unfold."""
+        sums = {name: tensor_digest(tensor) for name, tensor in self.tensors.items()}
+        return digest([sums, tensor_digest(self.group), self.parameterization, list(self.domain.shape)])
+
+    @property
+    def step_size(self) -> float | None:
+        """The learned training step size, where the method learned one."""
+        return float(self.tensors["step_size"]) if "step_size" in self.tensors else None
+
+    def samples(self) -> Samples:
+        """The training samples that the stored tensors unfold to (several a stored one, with tiles)."""
+        form = make("parameterizations", self.parameterization)
+        unfolded: Samples = form.unfold(dict(self.tensors), self.group, self.domain)
+        return unfolded
+
+    def with_provenance(self, **facts: Any) -> SyntheticSet:
+        """A copy that carries more facts of how it was made."""
+        return replace(self, provenance={**self.provenance, **facts})
+
+    def save(self, folder: Path | str, name: str = "set") -> Path:
+        """Write `<name>.safetensors` and `<name>.json` into a folder; returns the folder."""
+        about = {
+            "format": FORMAT,
+            "kind": "synthetic set",
+            "parameterization": self.parameterization,
+            "domain": {"shape": list(self.domain.shape), "classes": self.domain.classes, "mirror": self.domain.mirror},
+            "preprocessing": dict(self.preprocessing),
+            "method": self.method,
+            "source": self.source,
+            "per_class": self.per_class,
+            "k": self.k,
+            "seed": self.seed,
+            "configuration": self.configuration,
+            "provenance": dict(self.provenance),
+            "digest": self.digest,
+        }
+        write_tensors(Path(folder), name, {**self.tensors, "group": self.group}, about)
+        return Path(folder)
+
+    @classmethod
+    def load(cls, folder: Path | str, name: str = "set") -> SyntheticSet:
+        """Read a set. Raises `MissingData`, or `CorruptFile` where a bit differs from what was written."""
+        tensors, about = read_tensors(Path(folder), name)
+        if about.get("kind") != "synthetic set":
+            raise BadData(f"{folder} holds no synthetic set but {about.get('kind', 'something else')}.")
+        if about.get("format", 0) > FORMAT:
+            raise BadData(f"{folder} was written by a newer limbeck (format {about['format']}). Upgrade limbeck.")
+        try:
+            domain = Domain(tuple(about["domain"]["shape"]), about["domain"]["classes"], about["domain"]["mirror"])
+            group = tensors.pop("group").to(torch.int64)
+            own = {key: about[key] for key in ("parameterization", "preprocessing", "method", "source", "per_class")}
+            own |= {key: about[key] for key in ("seed", "configuration", "provenance")}
+        except (KeyError, TypeError) as error:
+            raise CorruptFile(f"{folder} lacks {error}. Restore it from a copy or distil it again.") from None
+        return cls(tensors=tensors, group=group, domain=domain, **own)

@@ -1,0 +1,193 @@
+"""Families of interchangeable variants: one file is one variant, its class is its schema, its name is its file's name.
+
+A variant is written `name` or `name(setting=value, ...)`, on the command line, in study files and in records alike.
+`dm(steps=200)` names the class in `limbeck/methods/dm.py`; other packages add variants through entry points of the
+group `limbeck.<family>`; `package.module:function` names a function of the user's own where a family allows it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import re
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from limbeck.errors import BadSetting, UnknownName, nearest
+
+_FORM = re.compile(r"^(?P<name>[A-Za-z0-9_.:\-]+)\s*(?:\((?P<settings>.*)\))?$", re.DOTALL)
+
+
+class Variant(BaseModel):
+    """Settings of one variant: frozen, with real defaults, unknown keys refused by name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+
+    @classmethod
+    def variant_name(cls) -> str:
+        """The variant's name: that of its file, with hyphens."""
+        return cls.__module__.rsplit(".", 1)[-1].replace("_", "-")
+
+    @property
+    def spec(self) -> str:
+        """The shortest text that names this variant: its name and the settings that differ from the defaults."""
+        fields = type(self).model_fields
+        changed = [
+            f"{key}={_written(value)}"
+            for key in fields
+            if (value := getattr(self, key)) != fields[key].get_default(call_default_factory=True)
+        ]
+        return self.variant_name() + (f"({', '.join(changed)})" if changed else "")
+
+    @property
+    def full_spec(self) -> str:
+        """The name with every setting, defaults included: what a digest is taken of, so new defaults are new work."""
+        settings = [f"{key}={_written(getattr(self, key))}" for key in type(self).model_fields]
+        return self.variant_name() + (f"({', '.join(settings)})" if settings else "")
+
+    @classmethod
+    def summary(cls) -> str:
+        """The first sentence of the docstring."""
+        return " ".join(inspect.cleandoc(cls.__doc__ or "").split("\n\n")[0].split())
+
+    def with_settings(self, **changes: Any) -> Self:
+        """A copy with some settings replaced, checked like any other."""
+        kept = {name: getattr(self, name) for name in self.model_fields_set}
+        return type(self).model_validate({**kept, **changes})
+
+
+def parse(text: str) -> tuple[str, dict[str, Any]]:
+    """Split `name(key=value, ...)` into its name and settings.
+
+    Raises `BadSetting` where the text has another form.
+    """
+    match = _FORM.match(text.strip())
+    if match is None:
+        raise BadSetting(f"'{text}' can't be read. Write a name, or name(setting=value, setting=value).")
+    settings: dict[str, Any] = {}
+    for part in split_outside_brackets(match["settings"] or "", ","):
+        key, equals, value = part.partition("=")
+        if not equals or not key.strip():
+            raise BadSetting(f"'{part.strip()}' in '{text}' is no setting. Write setting=value.")
+        if key.strip() in settings:
+            raise BadSetting(f"'{key.strip()}' is given twice in '{text}'. Keep one of the two.")
+        settings[key.strip()] = _read(value.strip())
+    return match["name"], settings
+
+
+def split_outside_brackets(text: str, separator: str) -> list[str]:
+    """Split at separators that stand in no bracket; empty parts are dropped.
+
+    >>> split_outside_brackets("convnet(width=32)/sgd(lr=0.1)", "/")
+    ['convnet(width=32)', 'sgd(lr=0.1)']
+    """
+    parts, depth, start = [], 0, 0
+    for position, letter in enumerate(text):
+        depth += (letter in "([") - (letter in ")]")
+        if letter == separator and depth == 0:
+            parts.append(text[start:position])
+            start = position + 1
+    parts.append(text[start:])
+    return [part.strip() for part in parts if part.strip()]
+
+
+@cache
+def members(family: str) -> dict[str, str]:
+    """Name -> module of every variant of a family, those of other packages included."""
+    package = importlib.import_module(f"limbeck.{family}")
+    found = {
+        module.name.replace("_", "-"): f"{package.__name__}.{module.name}"
+        for module in pkgutil.iter_modules(package.__path__)
+        if not module.name.startswith("_")
+    }
+    return found | {point.name: point.value for point in entry_points(group=f"limbeck.{family}")}
+
+
+def find(family: str, name: str) -> type[Variant]:
+    """The class of a variant. Raises `UnknownName` with the nearest name."""
+    known = members(family)
+    if name not in known:
+        raise UnknownName(f"'{name}' is not in {family}. {nearest(name, known)}")
+    module = importlib.import_module(known[name].partition(":")[0])
+    own = [
+        member
+        for member in vars(module).values()
+        if inspect.isclass(member) and issubclass(member, Variant) and member.__module__ == module.__name__
+    ]
+    if len(own) != 1:
+        raise BadSetting(f"{module.__name__} must define exactly one Variant class; it defines {len(own)}.")
+    return own[0]
+
+
+def make(family: str, text: str) -> Any:
+    """Build a variant from its text. Raises `UnknownName` or `BadSetting`, naming the nearest valid word."""
+    name, settings = parse(text)
+    if ":" in name and name not in members(family):
+        plugged = getattr(importlib.import_module(f"limbeck.{family}"), "from_function", None)
+        if plugged is None:
+            raise UnknownName(f"{family} takes no function of your own ('{name}'). {nearest(name, members(family))}")
+        return plugged(name, settings)
+    return build(find(family, name), settings, text)
+
+
+def build(variant: type[Variant], settings: dict[str, Any], text: str = "") -> Variant:
+    """Validate settings into a variant, turning pydantic's report into one readable sentence a setting."""
+    try:
+        return variant.model_validate(settings)
+    except ValidationError as error:
+        reasons = []
+        for problem in error.errors():
+            key = ".".join(str(part) for part in problem["loc"]) or "settings"
+            if problem["type"] == "extra_forbidden":
+                known = nearest(key, variant.model_fields)
+                reasons.append(f"{variant.variant_name()} has no setting '{key}'. {known}")
+            else:
+                reasons.append(f"{variant.variant_name()}: {key}={problem['input']!r} is refused: {problem['msg']}.")
+        raise BadSetting(" ".join(reasons) + (f" (in '{text}')" if text else "")) from None
+
+
+def resolve_function(name: str) -> Any:
+    """Import `package.module:function`. Raises `UnknownName` with what is missing."""
+    module_name, _, attribute = name.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise UnknownName(
+            f"module '{module_name}' can't be imported ({error}). Install it or run where Python can find it."
+        ) from None
+    if not callable(function := getattr(module, attribute, None)):
+        functions = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        raise UnknownName(f"'{module_name}' has no function '{attribute}'. {nearest(attribute, functions)}")
+    return function
+
+
+def _read(text: str) -> Any:
+    """A setting's value: number, true/false, [list], quoted or bare text."""
+    lowered = text.lower()
+    if lowered in {"true", "false"}:
+        return lowered == "true"
+    if text.startswith("[") and text.endswith("]"):
+        return [_read(part) for part in split_outside_brackets(text[1:-1], ",")]
+    if len(text) >= 2 and text[0] == text[-1] and text[0] in "'\"":
+        return text[1:-1]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_written(part) for part in value)}]"
+    if isinstance(value, str):
+        plain = re.fullmatch(r"[A-Za-z_./~][\w./~:\- ]*", value) and _read(value) == value
+        return value if plain else f"'{value}'"
+    return str(value)
