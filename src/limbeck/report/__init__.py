@@ -34,7 +34,7 @@ from markupsafe import Markup
 
 from limbeck.plots import Law, Mark, Point, laws, marks, points, replication
 from limbeck.report.answer import Scale, needs, sentence, target_gap, whisker
-from limbeck.report.ink import clean, count, key, percent
+from limbeck.report.ink import clean, count, key, percent, softened
 from limbeck.report.nulls import random_laws, worst_of_noise
 from limbeck.report.panel import Frame, compare, detail, gap_range, last_k
 from limbeck.report.pictures import picture
@@ -115,7 +115,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"clean": clean, "count": count, "percent": percent}
+    environment.filters |= {"clean": clean, "count": count, "percent": percent, "softened": softened}
     return environment
 
 
@@ -143,7 +143,7 @@ def _section(here: Sequence[Point], fitted: Sequence[Law], drawn: Mapping[str, M
     low, high = gap_range(here)
     levels = tuple(sorted({point.k for point in here}))
     wide = Frame(levels, low, high, last_k(here, list(own_laws.values()), target))
-    small = Frame(levels, low, high, wide.k_end, width=300, height=216, left=30, right=8, top=8)
+    small = Frame(levels, low, high, wide.k_end, width=256, height=208, left=26, right=6)
     methods = []
     for name in (name for name in drawn if any(point.method == name for point in here)):
         own = [point for point in here if point.method == name]

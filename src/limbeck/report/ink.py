@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from html import escape
 
@@ -47,6 +48,11 @@ def clean(name: object, limit: int = 160) -> str:
     """A name as text of bearable length, without control characters or halves of characters."""
     text = "".join(letter if letter.isprintable() else " " for letter in str(name)[: 2 * limit])
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def softened(sentence: str) -> Markup:
+    """A sentence whose intervals, `[240, 450]`, stand back behind its numbers."""
+    return Markup(re.sub(r"\[[^\[\]]{1,40}\]|\[[^\[\]]{1,40}\)", r'<span class="aside">\g<0></span>', escape(sentence)))
 
 
 def label(x: float, y: float, words: object, css: str = "", anchor: str = "start") -> str:

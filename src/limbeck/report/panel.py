@@ -22,10 +22,10 @@ class Frame:
     high: float
     k_end: float
     width: float = 460
-    height: float = 320
+    height: float = 400
     left: float = 34
     right: float = 86
-    top: float = 10
+    top: float = 24
     bottom: float = 40
 
     @property
@@ -122,6 +122,7 @@ def _axes(frame: Frame) -> str:
         css = "zero" if abs(gap) < 1e-9 else "rule"
         parts.append(f'<line class="{css}" x1="{frame.left}" x2="{right:.1f}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(label(frame.left - 6, y + 3.5, f"{100 * gap:g}".replace("-", "−"), "tick", "end"))
+    parts.append(label(0, 10, "gap, percentage points", "unit"))
     foot = frame.top + frame.inner_height
     taken = -math.inf
     for k in frame.levels:
@@ -188,7 +189,8 @@ def _floor(frame: Frame, law: Law, mark: Mark) -> str:
         return ""
     y = frame.y(floor)
     line = f'<line class="m{mark.colour} floor" x1="{frame.left}" x2="{right:.1f}" y1="{y:.1f}" y2="{y:.1f}"/>'
-    return line + label(frame.left + 4, y + (12 if floor > 0.06 * frame.high else -4), "floor " + percent(floor), "on")
+    roomy = frame.y(0) - y > 17
+    return line + label(frame.left + 4, y + (12 if roomy else -4), "floor " + percent(floor), "on")
 
 
 def _target_line(frame: Frame, target: float | None) -> str:
@@ -216,7 +218,9 @@ def _required(frame: Frame, law: Law, mark: Mark, target: float | None) -> str:
         parts.append(f'<line class="m{mark.colour} drop" x1="{x:.1f}" x2="{x:.1f}" y1="{y:.1f}" y2="{foot:.1f}"/>')
         parts.append(f'<circle class="m{mark.colour} hit" cx="{x:.1f}" cy="{y:.1f}" r="4"/>')
         side = "end" if x > frame.left + 0.6 * frame.inner_width else "start"
-        parts.append(label(x + (-5 if side == "end" else 5), foot - 5, f"k = {count(k.value)}", "on strong", side))
+        parts.append(
+            label(x + (-5 if side == "end" else 5), frame.y(0) - 5, f"k = {count(k.value)}", "on strong", side)
+        )
     return "".join(parts)
 
 
