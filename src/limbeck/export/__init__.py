@@ -1,0 +1,49 @@
+"""Synthetic sets in the forms that others use: npz, PNG folders, Hugging Face layout, sheets; published `.pt` in."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+
+from limbeck.digest import canonical
+from limbeck.export.huggingface import export_huggingface
+from limbeck.export.pictures import Undo, export_png_folder, pixels, sheet_png
+from limbeck.export.published import import_published_pt
+from limbeck.store import write_bytes
+from limbeck.synthetic import SyntheticSet
+
+__all__ = [
+    "Undo",
+    "export_huggingface",
+    "export_npz",
+    "export_png_folder",
+    "import_published_pt",
+    "pixels",
+    "sheet_png",
+]
+
+
+def export_npz(chosen: SyntheticSet, path: Path | str) -> Path:
+    """Write the training samples as numpy arrays, exactly as networks see them; returns the file.
+
+    Arrays: `x` (n, *shape) float, `y` (n, classes) rows summing to 1, `group` (n,) int64, and `about`, a JSON text
+    with the method, source, preprocessing and digest. Nothing is pickled: `numpy.load(path)` reads it as it is.
+    """
+    samples = chosen.samples()
+    about = {
+        "method": chosen.method,
+        "source": chosen.source,
+        "k": chosen.k,
+        "per_class": chosen.per_class,
+        "configuration": chosen.configuration,
+        "preprocessing": dict(chosen.preprocessing),
+        "step_size": chosen.step_size,
+        "digest": chosen.digest,
+    }
+    content = BytesIO()
+    arrays = {name: getattr(samples, name).detach().cpu().numpy() for name in ("x", "y", "group")}
+    np.savez_compressed(content, **arrays, about=np.array(canonical(about).decode()))
+    write_bytes(Path(path), content.getvalue())
+    return Path(path)
