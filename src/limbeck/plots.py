@@ -10,10 +10,12 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from limbeck.errors import BadData, BadSetting
+from limbeck.store import write_bytes
 
 REFERENCE = "reference"
 
@@ -30,6 +32,9 @@ COLOURS = [
     ("#2f4aa0", "#9db0f7"),
 ]
 SHAPES = ["o", "s", "^", "D", "v", "P", "X", "p"]  # matplotlib's names
+
+# The formats that can be drawn, and what keeps the time of drawing out of them.
+_UNDATED: dict[str, dict[str, None]] = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
 
 
 @dataclass(frozen=True)
@@ -205,15 +210,17 @@ def law_figure(
     """Draw gap against k, a panel a configuration: every training, the law with its interval, floor, required k.
 
     One panel is 3.4 inches wide, a column of a two-column paper. The suffix of `path` says the format (png, svg, pdf).
-    `gap` is the target (a fraction) whose required k is marked. Raises `BadData` where no row carries a gap.
+    `gap` is the target (a fraction) whose required k is marked. Raises `BadData` where no row carries a gap,
+    `BadSetting` for another format, `StoreFailure` where the disk refuses.
     """
+    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     held, fitted = points(rows), laws(fits)
     if not held:
         raise BadData("no row has a method, a k and a gap to draw. Run the study first, or check the table's columns.")
     target = Path(path)
-    if target.suffix not in {".png", ".svg", ".pdf"}:
+    if target.suffix not in _UNDATED:
         raise BadSetting(f"{target.name} names no format that can be drawn. End it in .png, .svg or .pdf.")
     configurations = list(dict.fromkeys(point.configuration for point in held))
     drawn = marks(point.method for point in held)
@@ -237,8 +244,10 @@ def law_figure(
         fontsize=7,
         frameon=False,
     )
-    metadata = {"Date": None} if target.suffix == ".svg" else None
-    figure.savefig(target, dpi=200, metadata=metadata)
+    content = BytesIO()
+    with rc_context({"svg.hashsalt": "limbeck"}):  # or the SVG's ids would be new each time
+        figure.savefig(content, format=target.suffix[1:], dpi=200, metadata=_UNDATED[target.suffix])
+    write_bytes(target, content.getvalue())
     return target
 
 

@@ -46,7 +46,8 @@ class Frame:
 
 def gap_range(held: Sequence[Point]) -> tuple[float, float]:
     """From zero, or the lowest gap where it is negative, to the highest, with a little air."""
-    low, high = min(0.0, *(p.gap for p in held), 0.0), max(p.gap for p in held)
+    gaps = [0.0, *(point.gap for point in held)]
+    low, high = min(gaps), max(gaps)
     span = max(high - low, 0.01)
     return (low - 0.04 * span if low < 0 else 0.0), high + 0.05 * span
 

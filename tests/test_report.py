@@ -1,0 +1,248 @@
+"""The page says what the results say, offline, and no name in it can run."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from limbeck.plots import laws, points
+from limbeck.report import build_report, write_report
+from limbeck.report.answer import needs, target_gap
+from limbeck.report.nulls import worst_of_noise
+from limbeck.report.panel import Frame, gap_range, round_steps
+from planted import CONFIGURATIONS, PLANTED, planted_fits, planted_png, planted_results, planted_rows
+
+CHROMIUM = Path("/usr/bin/chromium")
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+QUIET += ["--disable-component-update", "--disable-sync"]
+HOSTILE = "</title></style><script>document.title='ran'</script><img src=x onerror=\"document.title='ran'\">'\"`{{7*7}}"
+
+
+class Tags(HTMLParser):
+    """Which elements and attributes a page has, as a browser's parser sees them, and its text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def hostile_results() -> dict[str, Any]:
+    """The planted results with a hostile text in every place that holds text."""
+
+    def spoil(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {HOSTILE if key == "limbeck" else key: spoil(held) for key, held in value.items()}
+        if isinstance(value, list):
+            return [spoil(held) for held in value]
+        return value + HOSTILE if isinstance(value, str) and value not in ("", "reference") else value
+
+    return {**spoil(planted_results()), "images": [{"method": HOSTILE, "caption": HOSTILE, "png": planted_png()}]}
+
+
+def test_the_answer_stands_first_and_every_part_is_there() -> None:
+    results = planted_results()
+    page = build_report(results)
+    text = " ".join(Tags(page).text.split())
+    assert results["plan"]["sentence"] in text
+    order = ["For a gap of 10 points", "Gap against k", "The samples themselves", "Mean gap by method", "The laws"]
+    order += ["What was not found", "Before you believe a curve", "How to repeat it"]
+    places = [text.index(words) for words in order]
+    assert places == sorted(places)
+    for words in (
+        "The loss left the finite range at step 12.",
+        "More than 10 times the largest k.",
+        "study run planted",
+    ):
+        assert words in text
+
+
+def test_every_training_is_drawn_in_the_comparison_and_in_its_own_panel() -> None:
+    results = planted_results()
+    clouds = re.findall(r'class="m\d cloud" d="([^"]*)"', build_report(results))
+    assert len(clouds) == 2 * len(CONFIGURATIONS) * len(PLANTED)
+    assert sum(cloud.count("M") for cloud in clouds) == 2 * len(points(results["rows"]))
+
+
+def test_points_are_drawn_where_their_k_and_gap_are() -> None:
+    frame = Frame((10, 100, 1000), 0.0, 0.5, 1000)
+    across, up = [frame.x(k) for k in (10, 100, 1000)], [frame.y(gap) for gap in (0.0, 0.25, 0.5)]
+    np.testing.assert_allclose(np.diff(across), np.diff(across)[0])
+    np.testing.assert_allclose(up, [frame.height - frame.bottom, frame.top + frame.inner_height / 2, frame.top])
+
+
+def test_the_page_is_the_same_for_the_same_results() -> None:
+    assert build_report(planted_results()) == build_report(planted_results())
+
+
+@pytest.mark.parametrize("part", ["study", "plan", "rows", "fits", "images", "failures"])
+def test_any_part_may_be_missing(part: str) -> None:
+    page = build_report({key: value for key, value in planted_results().items() if key != part})
+    assert "Before you believe a curve" in page
+
+
+def test_a_page_of_nothing_says_so() -> None:
+    assert "No result carries a number yet." in build_report({"title": "empty"})
+
+
+def test_without_a_plan_the_answer_is_what_was_measured() -> None:
+    rows = [
+        {"method": name, "configuration": "a", "k": k, "set": 0, "seed": 0, "gap": gap}
+        for name, k, gap in [("dm", 10, 0.3), ("dm", 50, 0.12), ("random", 50, 0.2), ("dc", 10, 0.01)]
+    ]
+    text = " ".join(Tags(build_report({"title": "t", "rows": rows})).text.split())
+    assert "With 50 samples, dm comes closest to training on all data: a mean gap of 12.0 percentage points" in text
+
+
+def test_refusals_and_unbounded_intervals_are_words_not_numbers() -> None:
+    fits = [
+        {"method": "a", "required_k": [{"gap": 0.1, "estimate": 50, "low": 40, "high": None}]},
+        {"method": "b", "required_k": [{"gap": 0.1, "estimate": None, "low": 90, "high": None}]},
+        {"method": "c", "required_k": [{"gap": 0.1, "estimate": None, "refusal": "below the floor"}]},
+    ]
+    found = {need.method: need.words for need in needs({}, laws(fits), target_gap({}, laws(fits)))}
+    assert found == {"a": "50 [40, ∞)", "b": "at least 90", "c": "below the floor"}
+
+
+def test_axis_steps_are_round_and_cover_the_range() -> None:
+    for low, high in [(0, 0.07), (-0.013, 0.91), (0, 0.4), (0, 0.0101)]:
+        steps = round_steps(low, high)
+        assert 3 <= len(steps) <= 8
+        assert low <= steps[0]
+        assert steps[-1] <= high + 1e-12
+        assert any(abs(step) < 1e-12 for step in steps)
+
+
+def test_negative_gaps_stay_on_the_page() -> None:
+    held = points([{"method": "dm", "configuration": "a", "k": 10, "gap": -0.05}])
+    low, high = gap_range(held)
+    assert low < -0.05 < 0 < high
+
+
+def test_noise_alone_gives_the_worst_of_many_a_straight_line() -> None:
+    found = worst_of_noise(12, worlds=60, seed=3)
+    draws = np.random.default_rng(3).standard_normal((60, 12))
+    chosen = np.random.default_rng(0)
+    # Monte Carlo over random subsets is the oracle of the exact expectation, in the first world.
+    world, log_m = draws[0], np.log(np.arange(1, 13))
+    orders = np.array([chosen.permutation(12) for _ in range(20_000)])
+    worst = np.maximum.accumulate(world[orders], axis=1).mean(axis=0)
+    assert worst_of_noise(12, worlds=1, seed=3).median == pytest.approx(np.corrcoef(log_m, worst)[0, 1] ** 2, abs=0.01)
+    assert 0.8 < found.low <= found.median <= found.high <= 1
+
+
+def test_nothing_is_fetched_and_nothing_can_run() -> None:
+    found = Tags(build_report(hostile_results())).found
+    names = {tag for tag, _ in found}
+    assert not names & {"script", "iframe", "object", "embed", "link", "base", "form", "foreignobject", "a", "use"}
+    for tag, attributes in found:
+        assert not [name for name in attributes if name.startswith("on") or name in ("href", "xlink:href", "srcdoc")]
+        assert tag != "img" or str(attributes["src"]).startswith("data:image/png;base64,")
+    assert sum(tag == "style" for tag, _ in found) == 1
+    policy = next(str(a["content"]) for _, a in found if a.get("http-equiv") == "Content-Security-Policy")
+    assert policy.startswith("default-src 'none';")
+
+
+@pytest.mark.parametrize("make", [planted_results, hostile_results])
+def test_no_address_and_no_fetching_style_is_in_the_page(make: Any) -> None:
+    page = re.sub(r"data:image/png;base64,[^\"]*", "", build_report(make()))
+    assert not re.search(r"https?://|//[a-z]|url\(|@import", page, re.IGNORECASE)
+
+
+def test_pictures_that_are_no_png_are_named_not_shown() -> None:
+    svg = base64.b64encode(b"<svg onload='alert(1)'/>").decode()
+    images = [{"method": "a", "png": svg}, {"method": "b", "png": "not base64!"}, {"method": "c"}]
+    page = build_report({"title": "t", "images": [*images, {"method": "d", "png": planted_png()}]})
+    assert page.count("<img") == 1
+    assert "3 pictures could not be shown" in page
+
+
+def test_huge_names_and_broken_characters_do_not_break_the_page(tmp_path: Path) -> None:
+    row = {"method": "m" * 100_000, "configuration": "\ud800\x00\u202e" + "c" * 50_000, "k": 1e300, "gap": 0.1}
+    page = write_report({"title": "t" * 99_999, "rows": [row, {**row, "k": 1e-300}]}, tmp_path / "report.html")
+    assert page.stat().st_size < 100_000
+
+
+def test_reports_and_figures_never_import_torch() -> None:
+    code = "import sys, limbeck.report, limbeck.plots; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if not CHROMIUM.exists():
+        pytest.skip("no /usr/bin/chromium here: install Debian's chromium to look at the page")
+    api = pytest.importorskip("playwright.sync_api")
+    with api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=str(CHROMIUM), args=QUIET)
+        yield opened
+        opened.close()
+
+
+def look(browser: Any, path: Path, results: dict[str, Any], width: int, scheme: str = "light") -> tuple[Any, list[str]]:
+    """The page open in a fresh context, and everything it asked for or complained about."""
+    context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    page, events = context.new_page(), []
+    page.on("console", lambda message: events.append(f"console: {message.text}"))
+    page.on("pageerror", lambda error: events.append(f"error: {error}"))
+    page.on("dialog", lambda dialog: (events.append("dialog"), dialog.dismiss()))
+    address = write_report(results, path / "report.html").as_uri()
+    page.on("request", lambda asked: events.append(asked.url) if asked.url.partition(":")[0] != "data" else None)
+    page.goto(address)
+    assert events.pop(0) == address
+    return page, events
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (360, "light")])
+def test_the_page_reads_in_a_browser(browser: Any, tmp_path: Path, width: int, scheme: str) -> None:
+    results = planted_results()
+    page, events = look(browser, tmp_path, results, width, scheme)
+    assert events == []
+    heading = page.locator("h1")
+    assert heading.is_visible()
+    assert heading.inner_text() == results["plan"]["sentence"]
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    smallest = page.evaluate(
+        "Math.min(...[...document.querySelectorAll('.chart text')].map(t => t.getBoundingClientRect().height))"
+    )
+    assert smallest >= 9  # pixels of line height: about 8 of type, on the phone as well
+    shades = page.evaluate("[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color]")
+    ground, ink = (sum(json.loads("[" + re.sub(r"[^\d,]", "", shade) + "]")) for shade in shades)
+    assert (ground < ink) == (scheme == "dark")
+    assert abs(ground - ink) > 400
+    assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+def test_hostile_names_are_inert_in_a_browser(browser: Any, tmp_path: Path, width: int) -> None:
+    page, events = look(browser, tmp_path, hostile_results(), width)
+    assert events == []
+    assert page.title() != "ran"
+    assert page.evaluate("document.scripts.length") == 0
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert "{{7*7}}" in page.locator("h1").inner_text()
+
+
+def test_laws_without_configurations_or_seeds_still_make_a_page(browser: Any, tmp_path: Path) -> None:
+    rows = [{"method": row["method"], "k": row["k"], "gap": 0.1} for row in planted_rows(1, 1) if row["k"]]
+    fits = [{**fit, "configuration": None} for fit in planted_fits()[: len(PLANTED)]]
+    page, events = look(browser, tmp_path, {"title": "bare", "rows": rows, "fits": fits}, 360)
+    assert events == []
+    assert page.locator(".chart").count() == 1 + len(PLANTED)
