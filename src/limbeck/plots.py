@@ -7,6 +7,7 @@ figure show the same numbers with the same colours and shapes. Nothing here impo
 from __future__ import annotations
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -234,7 +235,8 @@ def law_figure(
         axes.set_title(_wrapped(configuration), fontsize=7, loc="left")
     for axes in panels[len(configurations) :]:
         axes.set_axis_off()
-    figure.supxlabel(f"samples in the set, k (log scale)\n{replication(held)}", fontsize=8)
+    legend = "lines: laws, dashed beyond the largest k; shade and bars: 95 % intervals; dots at the right: floors"
+    figure.supxlabel(f"samples in the set, k (log scale)\n{replication(held)}\n{legend}", fontsize=7)
     figure.supylabel("gap to full-data training (percentage points)", fontsize=8)
     handles = {line.get_label(): line for axes in figure.axes for line in axes.get_legend_handles_labels()[0]}
     figure.legend(
@@ -256,6 +258,8 @@ def _draw_panel(
 ) -> None:
     methods = [name for name in drawn if any(point.method == name for point in here)]
     levels = sorted({point.k for point in here})
+    axes.set_xscale("log")
+    axes.set_xlim(levels[0] * 0.8, levels[-1] * 2)
     for place, name in enumerate(methods):
         colour, shape = COLOURS[drawn[name].colour][0], SHAPES[drawn[name].shape]
         own = [point for point in here if point.method == name]
@@ -265,8 +269,11 @@ def _draw_panel(
         )
         for law in fitted:
             if law.method == name:
-                _draw_law(axes, law, colour, levels[-1], gap)
-    axes.set_xscale("log")
+                _draw_law(axes, law, colour, levels[-1])
+                _draw_required(axes, law, gap, colour, shape, 0.97 - 0.035 * place)
+    if gap is not None:
+        axes.axhline(100 * gap, color="#66707a", linewidth=0.6, linestyle=(0, (6, 3)), zorder=0)
+        axes.text(0.985, 1.0, f"k for a gap of {100 * gap:g}", transform=axes.transAxes, fontsize=6, ha="right")
     axes.set_xticks(levels, [f"{level:g}" for level in levels], fontsize=7)
     axes.minorticks_off()
     axes.tick_params(labelsize=7, length=2.5)
@@ -274,24 +281,40 @@ def _draw_panel(
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _draw_law(axes: Any, law: Law, colour: str, largest: float, gap: float | None) -> None:
-    ks = [k for k, _ in law.curve]
+def _draw_law(axes: Any, law: Law, colour: str, largest: float) -> None:
+    """The law, dashed beyond the largest k measured, its interval, and its floor at the right edge."""
     bounded = [(k, g.low, g.high) for k, g in law.curve if g.low is not None and g.high is not None]
     if bounded:
         k_band, low, high = zip(*bounded, strict=True)
         axes.fill_between(k_band, [100 * g for g in low], [100 * g for g in high], color=colour, alpha=0.12, lw=0)
-    axes.plot(ks, [100 * (g.value or 0) for _, g in law.curve], color=colour, linewidth=1.1)
+    curve = [(k, 100 * g.value) for k, g in law.curve if g.value is not None]
+    inside = [pair for pair in curve if pair[0] <= largest * 1.001]
+    for pairs, style in ((inside, "-"), ([*inside[-1:], *curve[len(inside) :]], (0, (2, 2)))):
+        if len(pairs) > 1:
+            axes.plot(*zip(*pairs, strict=True), color=colour, linewidth=1.1, linestyle=style)
     if law.floor.value is not None:
-        axes.axhline(100 * law.floor.value, color=colour, linewidth=0.7, linestyle=(0, (1, 2)))
+        floor = 100 * law.floor.value
+        axes.plot([largest * 1.35, largest * 2], [floor] * 2, color=colour, linewidth=1.6, linestyle=(0, (1, 1)))
+
+
+def _draw_required(axes: Any, law: Law, gap: float | None, colour: str, shape: str, height: float) -> None:
+    """The required k and its interval at a height of its own in the panel's upper part, where curves have fallen."""
+    right = axes.get_xlim()[1]
     for target in law.targets:
-        k = target.k.value
-        if k is not None and target.gap == gap and k <= 3 * largest:
-            reach = [target.k.low or k, min(target.k.high or math.inf, 3 * largest)]
-            axes.plot(reach, [100 * gap] * 2, color=colour, linewidth=2.2, alpha=0.5, solid_capstyle="butt")
-            axes.plot([k], [100 * gap], "|", color=colour, markersize=8)
+        if target.gap == gap and target.k.value is not None:
+            reach = [target.k.low or target.k.value, min(target.k.high or math.inf, right)]
+            place = {"transform": axes.get_xaxis_transform(), "color": colour}
+            if reach[0] < right:
+                axes.plot(reach, [height] * 2, linewidth=1.6, alpha=0.5, solid_capstyle="butt", **place)
+            if target.k.value < right:
+                axes.plot([target.k.value], [height], shape, markersize=3.4, **place)
 
 
-def _wrapped(name: str, width: int = 52) -> str:
-    short = name if len(name) <= 2 * width else name[: 2 * width - 1] + "…"
-    # matplotlib reads $...$ as mathematics; a name is text.
-    return "\n".join(short[at : at + width] for at in range(0, len(short), width)).replace("$", r"\$")
+def _wrapped(name: str, width: int = 50) -> str:
+    """A name in at most three lines, broken after a slash where it can be; as text, not as mathematics."""
+    lines = [""]
+    for part in re.findall(rf"[^/]{{1,{width - 1}}}/?|/", name[: 3 * width]):
+        if len(lines[-1]) + len(part) > width:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(lines[:3]).replace("$", r"\$")
