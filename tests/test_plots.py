@@ -52,6 +52,11 @@ def test_refused_and_unbounded_ends_are_read_as_such() -> None:
     assert [k for k, _ in law.curve] == [10, 20]
 
 
+def test_notes_may_be_plain_text() -> None:
+    (law,) = laws([{"method": "dm", "notes": ["few levels", {"code": "extrapolation", "message": "far"}]}])
+    assert law.notes == (("few levels", ""), ("extrapolation", "far"))
+
+
 def test_56_methods_have_56_looks_and_random_has_the_neutral_one() -> None:
     names = [f"method {place}" for place in range(56)]
     given = marks([*names[:3], "random", *names])

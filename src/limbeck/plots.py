@@ -147,7 +147,12 @@ def _law(fit: Mapping[str, Any]) -> Law:
         (number(entry.get("k")), Estimate.read(entry)) for entry in fit.get("curve") or fit.get("predictions") or []
     ]
     curve = sorted(((k, gap) for k, gap in read if k and k > 0 and gap.value is not None), key=lambda pair: pair[0])
-    notes = [(str(note.get("code", "note")), str(note.get("message", ""))) for note in fit.get("notes") or []]
+    notes = [
+        (str(note.get("code") or "note"), str(note.get("message") or ""))
+        if isinstance(note, Mapping)
+        else (str(note), "")
+        for note in fit.get("notes") or []
+    ]
     return Law(
         method=str(fit.get("method", "")),
         configuration=str(fit.get("configuration") or ""),

@@ -148,7 +148,9 @@ def _section(here: Sequence[Point], fitted: Sequence[Law], drawn: Mapping[str, M
     for name in (name for name in drawn if any(point.method == name for point in here)):
         own = [point for point in here if point.method == name]
         others = [law for other, law in own_laws.items() if other != name]
-        chart = detail(own, own_laws.get(name), others, drawn[name], small, target)
-        methods.append(Method(name, replication(own), chart))
+        law = own_laws.get(name)
+        floor = f"Floor {percent(law.floor.value)}. " if law and law.floor.value is not None else ""
+        chart = detail(own, law, others, drawn[name], small, target)
+        methods.append(Method(name, floor + replication(own), chart))
     together = compare(here, list(own_laws.values()), drawn, wide, target)
     return Section(configuration, replication(here), together, tuple(methods))

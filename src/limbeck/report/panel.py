@@ -92,7 +92,7 @@ def detail(
     largest = max(point.k for point in own)
     layers = [_axes(frame), *(_curve(frame, other, None, largest) for other in others), _target_line(frame, target)]
     if law is not None:
-        layers += [_band(frame, law, mark), _floor(frame, law, mark, target), _curve(frame, law, mark, largest)]
+        layers += [_band(frame, law, mark), _floor(frame, law, mark), _curve(frame, law, mark, largest)]
     layers.append(_cloud(frame, own, mark, 1.0, 2.1))
     if law is not None:
         layers.append(_required(frame, law, mark, target))
@@ -184,25 +184,19 @@ def _band(frame: Frame, law: Law, mark: Mark) -> str:
     return _clipped(frame, f'<path class="m{mark.colour} band" d="{_line(frame, [*upper, *reversed(lower)])}Z"/>')
 
 
-def _floor(frame: Frame, law: Law, mark: Mark, target: float | None) -> str:
-    """The floor as a dotted line; its label makes way for the drop of a required k that is small."""
+def _floor(frame: Frame, law: Law, mark: Mark) -> str:
     floor, right = law.floor.value, frame.width - frame.right
     if floor is None or not frame.low <= floor <= frame.high:
         return ""
     y = frame.y(floor)
-    line = f'<line class="m{mark.colour} floor" x1="{frame.left}" x2="{right:.1f}" y1="{y:.1f}" y2="{y:.1f}"/>'
-    roomy = frame.y(0) - y > 17
-    drops = [frame.x(t.k.value) for t in law.targets if t.gap == target and t.k.value and t.k.value >= frame.levels[0]]
-    start = next((drop + 50 for drop in drops if drop < frame.left + 56), frame.left + 4)
-    return line + label(start, y + (12 if roomy else -4), "floor " + percent(floor), "on")
+    return f'<line class="m{mark.colour} floor" x1="{frame.left}" x2="{right:.1f}" y1="{y:.1f}" y2="{y:.1f}"/>'
 
 
 def _target_line(frame: Frame, target: float | None) -> str:
     if target is None or not frame.low <= target <= frame.high:
         return ""
     y, right = frame.y(target), frame.width - frame.right
-    line = f'<line class="target" x1="{frame.left}" x2="{right:.1f}" y1="{y:.1f}" y2="{y:.1f}"/>'
-    return line + label(right - 3, y - 4, f"target {percent(target)}", "on", "end")
+    return f'<line class="target" x1="{frame.left}" x2="{right:.1f}" y1="{y:.1f}" y2="{y:.1f}"/>'
 
 
 def _required(frame: Frame, law: Law, mark: Mark, target: float | None) -> str:
