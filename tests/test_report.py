@@ -18,8 +18,8 @@ import pytest
 from limbeck.plots import laws, points
 from limbeck.report import build_report, write_report
 from limbeck.report.answer import needs, target_gap
+from limbeck.report.frame import Frame, gap_range, round_steps
 from limbeck.report.nulls import worst_of_noise
-from limbeck.report.panel import Frame, gap_range, round_steps
 from planted import CONFIGURATIONS, PLANTED, planted_fits, planted_png, planted_results, planted_rows
 
 CHROMIUM = Path("/usr/bin/chromium")

@@ -34,9 +34,10 @@ from markupsafe import Markup
 
 from limbeck.plots import Law, Mark, Point, laws, marks, points, replication
 from limbeck.report.answer import Scale, needs, sentence, target_gap, whisker
+from limbeck.report.frame import Frame, gap_range, last_k
 from limbeck.report.ink import clean, count, key, percent, softened
 from limbeck.report.nulls import random_laws, worst_of_noise
-from limbeck.report.panel import Frame, compare, detail, gap_range, last_k
+from limbeck.report.panel import compare, detail
 from limbeck.report.pictures import picture
 from limbeck.report.tables import law_lines, mean_lines, remarks, targets
 from limbeck.store import write_bytes

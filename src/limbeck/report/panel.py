@@ -4,59 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from statistics import fmean
 
 from markupsafe import Markup, escape
 
 from limbeck.plots import Law, Mark, Point, dodge
+from limbeck.report.frame import Frame, axes, clipped
 from limbeck.report.ink import clean, count, label, outline, percent
-
-
-@dataclass(frozen=True)
-class Frame:
-    """The drawing's size in pixels, its margins, and the ranges of k (log scale) and gap (linear) that it shows."""
-
-    levels: tuple[float, ...]
-    low: float
-    high: float
-    k_end: float
-    width: float = 460
-    height: float = 400
-    left: float = 34
-    right: float = 86
-    top: float = 24
-    bottom: float = 40
-
-    @property
-    def inner_width(self) -> float:
-        return self.width - self.left - self.right
-
-    @property
-    def inner_height(self) -> float:
-        return self.height - self.top - self.bottom
-
-    def x(self, k: float) -> float:
-        start, end = math.log(self.levels[0]) - 0.12, math.log(self.k_end) + 0.12
-        return self.left + self.inner_width * (math.log(k) - start) / (end - start)
-
-    def y(self, gap: float) -> float:
-        return self.top + self.inner_height * (self.high - gap) / (self.high - self.low)
-
-
-def gap_range(held: Sequence[Point]) -> tuple[float, float]:
-    """From zero, or the lowest gap where it is negative, to the highest, with a little air."""
-    gaps = [0.0, *(point.gap for point in held)]
-    low, high = min(gaps), max(gaps)
-    span = max(high - low, 0.01)
-    return (low - 0.04 * span if low < 0 else 0.0), high + 0.05 * span
-
-
-def last_k(held: Sequence[Point], fitted: Sequence[Law], target: float | None) -> float:
-    """The right end of the k axis: the largest k measured, or the required k where that is at most 3 times as far."""
-    largest = max(point.k for point in held)
-    wanted = [t.k.value for law in fitted for t in law.targets if t.gap == target and t.k.value is not None]
-    return max([largest, *(k for k in wanted if k <= 3 * largest)])
 
 
 def compare(
@@ -64,7 +18,7 @@ def compare(
 ) -> Markup:
     """Every method of one configuration together: each training small, level means large, laws as lines."""
     methods = [name for name in drawn if any(point.method == name for point in held)]
-    layers = [_axes(frame), _target_line(frame, target)]
+    layers = [axes(frame), _target_line(frame, target)]
     ends: list[tuple[float, str]] = []
     for place, name in enumerate(methods):
         own = [point for point in held if point.method == name]
@@ -90,7 +44,7 @@ def detail(
 ) -> Markup:
     """One method's law in full: each training, the law, its interval, the floor and the required k."""
     largest = max(point.k for point in own)
-    layers = [_axes(frame), *(_curve(frame, other, None, largest) for other in others), _target_line(frame, target)]
+    layers = [axes(frame), *(_curve(frame, other, None, largest) for other in others), _target_line(frame, target)]
     if law is not None:
         layers += [_band(frame, law, mark), _floor(frame, law, mark), _curve(frame, law, mark, largest)]
     layers.append(_cloud(frame, own, mark, 1.0, 2.1))
@@ -115,44 +69,6 @@ def _means(own: Sequence[Point]) -> dict[float, float]:
     return {k: fmean(p.gap for p in own if p.k == k) for k in sorted({p.k for p in own})}
 
 
-def _axes(frame: Frame) -> str:
-    right = frame.width - frame.right
-    parts = []
-    for gap in round_steps(frame.low, frame.high):
-        y = frame.y(gap)
-        css = "zero" if abs(gap) < 1e-9 else "rule"
-        parts.append(f'<line class="{css}" x1="{frame.left}" x2="{right:.1f}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(label(frame.left - 6, y + 3.5, f"{100 * gap:g}".replace("-", "−"), "tick", "end"))
-    parts.append(label(0, 10, "gap, percentage points", "unit"))
-    foot = frame.top + frame.inner_height
-    taken = -math.inf
-    for k in frame.levels:
-        x = frame.x(k)
-        parts.append(f'<line class="tickline" x1="{x:.1f}" x2="{x:.1f}" y1="{foot:.1f}" y2="{foot + 4:.1f}"/>')
-        wide = 6.5 * len(count(k)) / 2
-        if x - wide > taken:
-            parts.append(label(x, foot + 17, count(k), "tick", "middle"))
-            taken = x + wide + 3
-    parts.append(label(frame.left + frame.inner_width / 2, foot + 33, "samples in the set, k", "axis", "middle"))
-    return "".join(parts)
-
-
-def round_steps(low: float, high: float, about: int = 5) -> list[float]:
-    """Round values of the gap between two ends: steps of 1, 2 or 5 times a power of ten."""
-    rough = (high - low) / about
-    power = 10 ** math.floor(math.log10(rough))
-    step = next(size * power for size in (1, 2, 5, 10) if size * power >= rough * 0.999)
-    first = math.ceil(low / step - 1e-9)
-    return [round(place * step, 12) for place in range(first, math.floor(high / step + 1e-9) + 1)]
-
-
-def _clipped(frame: Frame, content: str) -> str:
-    """Content in the drawing's coordinates of which nothing leaves the axes (an inner svg clips by itself)."""
-    box = f"{frame.left} {frame.top} {frame.inner_width:.1f} {frame.inner_height:.1f}"
-    place = f'x="{frame.left}" y="{frame.top}" width="{frame.inner_width:.1f}" height="{frame.inner_height:.1f}"'
-    return f'<svg {place} viewBox="{box}">{content}</svg>'
-
-
 def _cloud(frame: Frame, own: Sequence[Point], mark: Mark, shift: float, radius: float) -> str:
     shapes = "".join(outline(mark, frame.x(p.k * shift), frame.y(p.gap), radius) for p in own)
     return f'<path class="m{mark.colour} cloud" d="{shapes}"/>'
@@ -171,7 +87,7 @@ def _curve(frame: Frame, law: Law, mark: Mark | None, largest: float) -> str:
     parts = [f'<path class="{css}" d="{_line(frame, inside)}"/>'] if len(inside) > 1 else []
     if len(beyond) > 1 and mark:
         parts.append(f'<path class="{css} beyond" d="{_line(frame, beyond)}"/>')
-    return _clipped(frame, "".join(parts))
+    return clipped(frame, "".join(parts))
 
 
 def _band(frame: Frame, law: Law, mark: Mark) -> str:
@@ -181,7 +97,7 @@ def _band(frame: Frame, law: Law, mark: Mark) -> str:
     lower = [(k, frame.low - far if g.low is None else g.low) for k, g in law.curve]
     if len(law.curve) < 2 or all(g.low is None and g.high is None for _, g in law.curve):
         return ""
-    return _clipped(frame, f'<path class="m{mark.colour} band" d="{_line(frame, [*upper, *reversed(lower)])}Z"/>')
+    return clipped(frame, f'<path class="m{mark.colour} band" d="{_line(frame, [*upper, *reversed(lower)])}Z"/>')
 
 
 def _floor(frame: Frame, law: Law, mark: Mark) -> str:
