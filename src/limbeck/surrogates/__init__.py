@@ -1,0 +1,39 @@
+"""Surrogates: differentiable measures of how far a synthetic set is from the data at a state of the dynamics."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from torch import Tensor
+
+from limbeck.dynamics import Dynamics, State
+from limbeck.samples import Samples
+from limbeck.variants import Variant
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where a surrogate looks: a state of a dynamics, where an expert went from it, and what else was learned.
+
+    `learned` holds stored tensors that are not samples, such as `step_size`; `seed` names the randomness of an unroll.
+    """
+
+    dynamics: Dynamics
+    state: State
+    seed: int = 0
+    target: Tensor | None = None  # (p,) an expert's parameters some epochs later
+    learned: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+class Surrogate(Variant):
+    """Settings of one measure; zero where the set is the data, unless its docstring says otherwise."""
+
+    reads_real: ClassVar[bool] = True
+    """Whether it compares with a batch of real samples."""
+
+    @abstractmethod
+    def value(self, moment: Moment, synthetic: Samples, real: Samples) -> Tensor:
+        """The scalar measure, differentiable in the synthetic samples and the learned tensors."""

@@ -1,0 +1,40 @@
+"""Trajectory matching: does training on the synthetic set lead where training on the data led?"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+from torch import Tensor
+
+from limbeck.dynamics import unroll
+from limbeck.samples import Samples
+from limbeck.surrogates import Moment, Surrogate
+
+
+class Trajectory(Surrogate):
+    """Normalised distance between the end of N synthetic steps and an expert's parameters (Cazenavette et al. 2022).
+
+    |theta_N - target|^2 / |theta_0 - target|^2, theta_0 the expert's parameters, theta_N after N steps of gradient
+    descent on the synthetic set with the learned step size. The gradient is exact; with `memory=constant` only one
+    step's graph is held at a time.
+    """
+
+    reads_real = False
+
+    synthetic_steps: int = Field(20, gt=0)
+    memory: Literal["constant", "graph"] = "constant"
+
+    def value(self, moment: Moment, synthetic: Samples, real: Samples) -> Tensor:
+        assert moment.target is not None, "trajectory needs states of experts"
+        reached = unroll(
+            moment.dynamics,
+            moment.state,
+            synthetic,
+            steps=self.synthetic_steps,
+            seed=moment.seed,
+            rate=moment.learned.get("step_size"),
+            memory=self.memory,
+        )
+        distance = ((reached - moment.target) ** 2).sum()
+        return distance / ((moment.state.vector - moment.target) ** 2).sum()
