@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -12,6 +14,20 @@ from torch.utils.flop_counter import FlopCounterMode
 from limbeck.errors import BadData
 from limbeck.samples import Domain
 from limbeck.variants import Variant, resolve_function
+
+Norm = Literal["none", "batch", "layer", "instance", "group"]
+Activation = Literal["relu", "leaky-relu", "sigmoid", "tanh", "swish", "gelu", "softplus"]
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky-relu": nn.LeakyReLU,
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+    "swish": nn.SiLU,
+    "gelu": nn.GELU,
+    "softplus": nn.Softplus,
+}
+GROUPS = 4  # of norm="group", as in the literature's pool of ConvNets
 
 
 class Architecture(Variant):
@@ -78,3 +94,42 @@ def need_images(architecture: Architecture, domain: Domain, smallest: int = 1) -
             "Lower its depth or use another architecture."
         )
     return channels, height, width
+
+
+def norm_layer(norm: Norm, channels: int, height: int, width: int) -> nn.Module:
+    """What normalises a map (channels, height, width), with learned scale and shift.
+
+    `instance` normalises each channel of each sample (Ulyanov et al. 2016) and is written as as many groups as
+    channels, `group` four groups (Wu & He 2018), `layer` the whole map with a scale for every entry (Ba et al. 2016),
+    `batch` each channel over the mini-batch, with running statistics (Ioffe & Szegedy 2015).
+    """
+    match norm:
+        case "batch":
+            return nn.BatchNorm2d(channels)
+        case "layer":
+            return nn.LayerNorm([channels, height, width])
+        case "instance":
+            return nn.GroupNorm(channels, channels)
+        case "group":
+            return nn.GroupNorm(GROUPS, channels)
+        case "none":
+            return nn.Identity()
+
+
+def check_groups(norm: Norm, width: int) -> None:
+    """Raise `ValueError`, for pydantic to report, where the channels can't be split into equal groups."""
+    if norm == "group" and width % GROUPS:
+        raise ValueError(f"norm=group needs a width that {GROUPS} divides, not {width}")
+
+
+def first_padding(domain: Domain, usual: int) -> int:
+    """Zero padding of a first convolution: two pixels more for one-channel 28x28 images, which makes them 32x32.
+
+    The literature's networks are made for 32x32 and take the images of the MNIST family in this way.
+    """
+    return usual + 2 if domain.shape == (1, 28, 28) else usual
+
+
+def halvings(height: int, width: int) -> int:
+    """How often a map can be halved, rounding down, before a side is below one pixel."""
+    return int(math.log2(min(height, width)))

@@ -34,3 +34,29 @@ class Augmentation(Variant):
                 f"{self.variant_name()} is a view of images; this source has vectors of {domain.shape[0]} features. "
                 "Use the augmentation 'none'."
             )
+
+
+def translated(x: Tensor, down: Tensor, right: Tensor) -> Tensor:
+    """Move images (n, channels, height, width) by whole pixels, zeros coming in: out[i, j] = x[i - down, j - right].
+
+    `down` and `right` (count,) int64 lie on the CPU; `count` is 1, one move for all images, or n.
+    """
+    height, width = x.shape[-2:]
+    reach = int(torch.stack([down.abs().max(), right.abs().max()]).max())
+    padded = torch.nn.functional.pad(x, (reach,) * 4)
+    if len(down) == 1:
+        top, left = reach - int(down), reach - int(right)
+        return padded[..., top : top + height, left : left + width]
+    rows = torch.arange(height) + reach - down[:, None]  # (n, height)
+    columns = torch.arange(width) + reach - right[:, None]  # (n, width)
+    index = (rows[:, :, None] * (width + 2 * reach) + columns[:, None, :]).flatten(1).to(x.device)
+    # one gather over the flattened map is three times faster than indexing with rows and columns
+    index = index[:, None].expand(-1, x.shape[1], -1)
+    return padded.flatten(2).gather(2, index).unflatten(2, (height, width))
+
+
+def mirrored(x: Tensor, chosen: Tensor) -> Tensor:
+    """Turn the chosen images (n, channels, height, width) left to right; `chosen` (1,) or (n,) bool on the CPU."""
+    if len(chosen) == 1:
+        return x.flip(-1) if bool(chosen) else x
+    return torch.where(chosen.to(x.device)[:, None, None, None], x.flip(-1), x)
