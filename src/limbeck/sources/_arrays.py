@@ -1,0 +1,87 @@
+"""Arrays from outside: checked, in one layout, or refused with what is wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from limbeck.errors import BadData
+
+Layout = str  # "auto", "nchw" or "nhwc"
+
+
+def checked_samples(x: Any, layout: Layout = "auto", what: str = "x_train") -> np.ndarray[Any, Any]:
+    """Samples as uint8 or float32, images (n, channels, height, width) or vectors (n, features).
+
+    Images may come as NCHW, NHWC or NHW; `auto` takes the smaller of axes 1 and 3 for the channels (NCHW at a tie).
+    Raises `BadData` for other shapes, types, NaN and infinity.
+    """
+    array = np.asarray(x)
+    if array.ndim not in (2, 3, 4) or 0 in array.shape:
+        raise BadData(
+            f"{what} has shape {array.shape}. It must hold samples: images (n, channels, height, width), "
+            "(n, height, width, channels) or (n, height, width), or vectors (n, features); none of them empty."
+        )
+    if array.dtype.kind not in "uifb":
+        raise BadData(f"{what} has type {array.dtype}; numbers are needed (uint8 or float). Convert it.")
+    if array.ndim == 3:
+        array = array[:, None]
+    elif array.ndim == 4 and (layout == "nhwc" or (layout == "auto" and array.shape[3] < array.shape[1])):
+        array = array.transpose(0, 3, 1, 2)
+    if array.dtype.kind in "ui" and array.dtype != np.uint8:
+        bytes_like = array.ndim == 4 and array.min() >= 0 and 1 < array.max() <= 255
+        array = array.astype(np.uint8 if bytes_like else np.float32)
+    elif array.dtype != np.uint8:
+        array = array.astype(np.float32)
+        _refuse_infinite(array, what)
+    return np.ascontiguousarray(array)
+
+
+def checked_labels(y: Any, length: int, classes: int, what: str = "y_train") -> np.ndarray[Any, Any]:
+    """Labels as int64 (n,), in 0..classes-1 where `classes` is not 0. Raises `BadData`."""
+    labels = np.asarray(y)
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1:
+        raise BadData(f"{what} has shape {labels.shape}; one whole number a sample is needed, shape (n,).")
+    if len(labels) != length:
+        raise BadData(f"{what} has {len(labels)} labels for {length} samples. Give one label a sample.")
+    if labels.dtype.kind not in "uifb":
+        raise BadData(f"{what} has type {labels.dtype}. Number the classes 0, 1, 2, ... and name them in class_names.")
+    whole = labels.astype(np.float64)
+    if not np.isfinite(whole).all() or (whole != np.floor(whole)).any():
+        odd = labels[~np.isfinite(whole) | (whole != np.floor(whole))][0]
+        raise BadData(f"{what} holds {odd}, which is no whole number. Labels number the classes 0, 1, 2, ...")
+    if (low := whole.min()) < 0 or (classes and whole.max() >= classes):
+        worst = int(low if low < 0 else whole.max())
+        allowed = f"0 to {classes - 1}" if classes else "0, 1, 2, ..."
+        raise BadData(f"{what} holds the label {worst}; the classes are {allowed}. Correct it or name more classes.")
+    return labels.astype(np.int64)
+
+
+def checked_classes(labels: np.ndarray[Any, Any], names: tuple[str, ...]) -> tuple[str, ...]:
+    """The class names, or numbers in their place. Raises `BadData` where a class has fewer than 2 training samples."""
+    highest = int(labels.max())
+    if not names and highest > len(labels):
+        raise BadData(f"y_train holds the label {highest} among {len(labels)} samples. Number the classes 0, 1, 2, ...")
+    names = names or tuple(str(number) for number in range(highest + 1))
+    counts = np.bincount(labels, minlength=len(names))
+    if len(names) < 2 or np.count_nonzero(counts) < 2:
+        only = names[int(labels[0])]
+        raise BadData(f"all {len(labels)} training samples are of one class ('{only}'). Two or more are needed.")
+    if (poor := int(counts.argmin())) >= 0 and counts[poor] < 2:
+        raise BadData(
+            f"class {poor} ('{names[poor]}') has {counts[poor]} training sample(s); 2 are needed, one of them to "
+            "validate on. Add samples, or drop the class and number the others 0, 1, 2, ... without gaps."
+        )
+    return names
+
+
+def _refuse_infinite(array: np.ndarray[Any, Any], what: str) -> None:
+    bad = ~np.isfinite(array.reshape(len(array), -1)).all(axis=1)
+    if bad.any():
+        raise BadData(
+            f"{what}: {int(bad.sum())} of {len(array)} samples hold NaN or infinity, the first at index "
+            f"{int(bad.argmax())}. Remove them, or fill them in (numpy.nan_to_num)."
+        )
