@@ -1,0 +1,174 @@
+"""Methods: named recipes from papers, each a surrogate x states x parameterization with that paper's defaults."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from limbeck.configuration import Configuration
+from limbeck.dynamics import Dynamics
+from limbeck.errors import BadData, NotApplicable
+from limbeck.optimizers import Optimizer
+from limbeck.optimizers.sgd import SGD
+from limbeck.parameterizations import Parameterization, Tensors
+from limbeck.parameterizations.pixels import Pixels
+from limbeck.samples import Domain, Samples
+from limbeck.states import ExpertPlan, Scene, States
+from limbeck.streams import numpy_stream, stream
+from limbeck.surrogates import Moment, Surrogate
+from limbeck.variants import Variant, make
+
+if TYPE_CHECKING:
+    from limbeck.sources import Source
+
+
+class Method(Variant):
+    """Settings of a recipe. `steps` is the number of updates of the synthetic set; a selection needs none."""
+
+    paper: ClassVar[str]
+    """BibTeX key of the paper that the defaults come from."""
+    title: ClassVar[str] = ""
+    surrogate_name: ClassVar[str] = "-"
+    states_name: ClassVar[str] = "-"
+    cost: ClassVar[str] = ""
+    """What one step costs, in passes over samples."""
+
+    def parameterization(self) -> Parameterization:
+        """How the set is stored."""
+        return Pixels()
+
+    @abstractmethod
+    def begin(self, source: Source, scene: Scene, per_class: int) -> Samples:
+        """The samples that the set starts from (matching) or is (selection), `per_class` of each class."""
+
+    def dynamics_configuration(self, configuration: Configuration, domain: Domain, per_class: int) -> Configuration:
+        """The configuration whose dynamics the recipe walks along."""
+        return configuration
+
+    def outer_steps(self) -> int:
+        """Updates of the set."""
+        return 0
+
+    def expert_plan(self, dynamics: Dynamics) -> ExpertPlan | None:
+        """The experts that the recipe needs, if any."""
+        return None
+
+
+class Selection(Method):
+    """A coreset: real samples, chosen. Always shown beside the distilled sets."""
+
+    def begin(self, source: Source, scene: Scene, per_class: int) -> Samples:
+        return source.train[self.choose(source, per_class, scene.seed)]
+
+    @abstractmethod
+    def choose(self, source: Source, per_class: int, seed: int) -> Tensor:
+        """The chosen samples' indices in the training split, class by class (classes * per_class,)."""
+
+
+class Matching(Method):
+    """A recipe that lowers a surrogate by gradient descent on the stored tensors."""
+
+    steps: int = Field(1000, gt=0)
+    lr_pixels: float = Field(1.0, gt=0)
+    momentum: float = Field(0.5, ge=0, lt=1)
+    batch_real: int = Field(256, gt=0)
+    initial: Literal["real", "noise"] = "real"
+    augmentation: str = "siamese"
+
+    @abstractmethod
+    def surrogate(self) -> Surrogate:
+        """What is lowered."""
+
+    @abstractmethod
+    def states(self, per_class: int) -> States:
+        """Where it is measured."""
+
+    def outer_steps(self) -> int:
+        return self.steps
+
+    def begin(self, source: Source, scene: Scene, per_class: int) -> Samples:
+        chosen = source.train[random_of_each_class(source, per_class, scene.seed)]
+        if self.initial == "real":
+            return chosen
+        noise = torch.randn(chosen.x.shape, generator=stream(scene.seed, "noise"), dtype=chosen.x.dtype)
+        return Samples(noise, chosen.y, chosen.group)
+
+    def learned(self) -> Tensors:
+        """Stored tensors beside the samples, such as a step size, at their start."""
+        return {}
+
+    def optimizers(self) -> Mapping[str, Optimizer]:
+        """The update rule of each stored tensor that is learned."""
+        return {"pixels": SGD(lr=self.lr_pixels, momentum=self.momentum)}
+
+    def views(self, domain: Domain) -> str:
+        """The augmentation, where the domain has one: vectors keep only what was asked for by name.
+
+        Raises `NotApplicable` for an image augmentation that was set for vectors.
+        """
+        if not domain.is_image and "augmentation" not in self.model_fields_set:
+            return "none"
+        make("augmentations", self.augmentation).check(domain)
+        return self.augmentation
+
+    def dynamics_configuration(self, configuration: Configuration, domain: Domain, per_class: int) -> Configuration:
+        make("augmentations", self.views(domain))
+        return configuration
+
+    def value(self, scene: Scene, moment: Moment, synthetic: Samples, step: int) -> Tensor:
+        """The surrogate at a moment, on siamese views of the synthetic set and of a real batch of each class."""
+        surrogate = self.surrogate()
+        if not surrogate.reads_real:
+            return surrogate.value(moment, synthetic, synthetic)
+        real = real_batch(scene.train, self.batch_real, scene.seed, step).to(synthetic.x.device, synthetic.x.dtype)
+        augmentation = make("augmentations", self.views(scene.dynamics.domain))
+        if augmentation.variant_name() != "none":
+            synthetic, real = self._siamese(scene, augmentation, synthetic, real, step)
+        return surrogate.value(moment, synthetic, real)
+
+    @staticmethod
+    def _siamese(scene: Scene, augmentation: object, synthetic: Samples, real: Samples, step: int) -> list[Samples]:
+        pairs: list[list[Samples]] = [[], []]
+        for label in torch.unique(synthetic.group).tolist():
+            draw = augmentation.draw(1, scene.dynamics.domain, stream(scene.seed, "siamese", step, label))  # type: ignore[attr-defined]
+            for kept, samples in zip(pairs, (synthetic, real), strict=True):
+                part = samples[(samples.group == label).nonzero().flatten()]
+                kept.append(Samples(*draw(part.x, part.y), part.group))
+        return [Samples.concatenated(parts) for parts in pairs]
+
+
+def real_batch(train: Samples, batch: int, seed: int, step: int) -> Samples:
+    """Up to `batch` samples of each class, without replacement within a class."""
+    generator = stream(seed, "real", step)
+    chosen = []
+    for label in range(train.y.shape[1]):
+        own = (train.group == label).nonzero().flatten()
+        chosen.append(own[torch.randperm(len(own), generator=generator)[:batch]])
+    return train[torch.cat(chosen)]
+
+
+def indices_by_class(source: Source, per_class: int) -> list[Tensor]:
+    """The training split's indices of each class. Raises `BadData` where a class has fewer than `per_class`."""
+    groups = [(source.train.group == label).nonzero().flatten() for label in range(source.domain.classes)]
+    for name, own in zip(source.class_names, groups, strict=True):
+        if len(own) < per_class:
+            raise BadData(
+                f"class '{name}' of {source.spec} has {len(own)} training samples; {per_class} per class were asked "
+                "for. Lower per_class, or merge or drop the class."
+            )
+    return groups
+
+
+def random_of_each_class(source: Source, per_class: int, seed: int) -> Tensor:
+    """`per_class` random training indices of each class, class by class."""
+    random = numpy_stream(seed, "choice")
+    groups = indices_by_class(source, per_class)
+    return torch.cat([own[torch.from_numpy(random.permutation(len(own))[:per_class])] for own in groups])
+
+
+__all__ = ["Matching", "Method", "NotApplicable", "Selection", "indices_by_class", "random_of_each_class"]

@@ -1,0 +1,89 @@
+"""Train on a synthetic set, or on the full data, under configurations and seeds: rows, never averages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from limbeck.configuration import Configuration
+from limbeck.dynamics import Dynamics, Trained, error_and_loss, train_many
+from limbeck.errors import WrongPreprocessing
+from limbeck.samples import Samples
+from limbeck.sources import Source
+from limbeck.streams import derive
+from limbeck.synthetic import SyntheticSet
+
+Row = dict[str, Any]
+
+
+def evaluate(
+    synthetic: SyntheticSet,
+    configuration: str | Configuration,
+    source: Source,
+    seeds: Sequence[int],
+    *,
+    device: torch.device | str = "cpu",
+) -> list[Row]:
+    """One row a seed: train a fresh network on the set under the configuration, test it once, at the last step.
+
+    `error` is the share of test samples that are misclassified, in [0, 1]; the gap to full-data training is taken
+    later, against `reference` rows of the same configuration. A learned step size replaces nothing here: the
+    configuration says how to train. Raises `WrongPreprocessing` where the source was prepared in another way than
+    the set.
+    """
+    check_preprocessing(synthetic, source)
+    facts = {"method": synthetic.method, "k": synthetic.k, "per_class": synthetic.per_class}
+    facts |= {"set": synthetic.seed, "set_digest": synthetic.digest, "bytes": synthetic.bytes}
+    return _rows(facts, synthetic.samples(), Configuration.parse(configuration), source, seeds, device)
+
+
+def reference(
+    source: Source, configuration: str | Configuration, seeds: Sequence[int], *, device: torch.device | str = "cpu"
+) -> list[Row]:
+    """One row a seed of training on the full training split under the same configuration."""
+    facts: Row = {"method": "reference", "k": None, "per_class": None, "set": None, "set_digest": None}
+    facts["bytes"] = source.train.x.numel() * source.train.x.element_size()
+    return _rows(facts, source.train, Configuration.parse(configuration), source, seeds, device)
+
+
+def check_preprocessing(synthetic: SyntheticSet, source: Source) -> None:
+    """Raise `WrongPreprocessing` unless the set was made for samples prepared as this source's are."""
+    if dict(synthetic.preprocessing) != source.preprocessing.about() or synthetic.domain.shape != source.domain.shape:
+        raise WrongPreprocessing(
+            f"the set was distilled from {synthetic.source} prepared by {_named(synthetic.preprocessing)} "
+            f"({'x'.join(map(str, synthetic.domain.shape))}); {source.spec} is prepared by "
+            f"{_named(source.preprocessing.about())} ({'x'.join(map(str, source.domain.shape))}). "
+            "Load the source with the set's own settings."
+        )
+
+
+def _named(about: Any) -> str:
+    return f"{about.get('kind', 'unknown')} {str(about.get('digest', ''))[:12]}".strip()
+
+
+def _rows(
+    facts: Row,
+    samples: Samples,
+    configuration: Configuration,
+    source: Source,
+    seeds: Sequence[int],
+    device: torch.device | str,
+) -> list[Row]:
+    dynamics = Dynamics(configuration, source.domain, device=device)
+    flops = configuration.flops(source.domain, len(samples))
+    runs = train_many(dynamics, samples, [derive(seed, "evaluate") for seed in seeds])
+    return [
+        facts
+        | {"configuration": configuration.spec, "seed": seed}
+        | _tested(dynamics, run, source)
+        | {"cost_seconds": run.seconds, "flops": flops}
+        for seed, run in zip(seeds, runs, strict=True)
+    ]
+
+
+def _tested(dynamics: Dynamics, run: Trained, source: Source) -> Row:
+    error, loss = error_and_loss(dynamics, run.state, source.test)
+    validation_error, _ = error_and_loss(dynamics, run.state, source.validation)
+    return {"error": error, "loss": loss, "validation_error": validation_error}

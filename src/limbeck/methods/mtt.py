@@ -1,0 +1,75 @@
+"""MTT: trajectory matching."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+
+from limbeck.configuration import Configuration
+from limbeck.dynamics import Dynamics
+from limbeck.methods import Matching
+from limbeck.optimizers import Optimizer
+from limbeck.optimizers.sgd import SGD
+from limbeck.parameterizations import Tensors
+from limbeck.samples import Domain
+from limbeck.states import ExpertPlan
+from limbeck.states.experts import ExpertSegments
+from limbeck.surrogates.trajectory import Trajectory
+from limbeck.variants import make
+
+
+class MTT(Matching):
+    """Match where experts, trained on the real data, go in a few epochs (Cazenavette et al., CVPR 2022).
+
+    The samples and the training step size are learned, through the exact gradient at constant memory. Defaults are the
+    paper's but for the number of experts (there 100).
+    """
+
+    paper: ClassVar[str] = "cazenavette2022mtt"
+    surrogate_name: ClassVar[str] = "trajectory"
+    states_name: ClassVar[str] = "experts"
+    cost: ClassVar[str] = "synthetic_steps double backwards of the batch; experts x epochs of the data before"
+
+    steps: int = Field(5000, gt=0)
+    lr_pixels: float = Field(1000.0, gt=0)
+    lr_step_size: float = Field(1e-5, gt=0)
+    step_size: float = Field(0.01, gt=0)
+    synthetic_steps: int = Field(20, gt=0)
+    batch_synthetic: int = Field(256, gt=0)
+    experts: int = Field(20, gt=0)
+    expert_epochs: int = Field(30, gt=0)
+    expert_lr: float = Field(0.01, gt=0)
+    expert_momentum: float = Field(0.0, ge=0, lt=1)
+    ahead: int = Field(3, gt=0)
+    max_start: int = Field(25, gt=0)
+
+    def surrogate(self) -> Trajectory:
+        return Trajectory(synthetic_steps=self.synthetic_steps)
+
+    def states(self, per_class: int) -> ExpertSegments:
+        return ExpertSegments(count=self.experts, epochs=self.expert_epochs, ahead=self.ahead, max_start=self.max_start)
+
+    def learned(self) -> Tensors:
+        return {"step_size": torch.tensor(self.step_size)}
+
+    def optimizers(self) -> Mapping[str, Optimizer]:
+        step_size = SGD(lr=self.lr_step_size, momentum=self.momentum)
+        return {**super().optimizers(), "step_size": step_size}
+
+    def dynamics_configuration(self, configuration: Configuration, domain: Domain, per_class: int) -> Configuration:
+        return configuration.replace(
+            optimizer=make("optimizers", "sgd(momentum=0.0)"),
+            augmentation=make("augmentations", self.views(domain)),
+            schedule=make("schedules", f"constant(batch={self.batch_synthetic})"),
+        )
+
+    def expert_plan(self, dynamics: Dynamics) -> ExpertPlan:
+        trained = dynamics.configuration.replace(
+            optimizer=make("optimizers", f"sgd(lr={self.expert_lr}, momentum={self.expert_momentum})"),
+            schedule=make("schedules", "constant(batch=256)"),
+        )
+        states = self.states(1)
+        return ExpertPlan(trained, states.epochs, states.count)
