@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, Literal
@@ -128,8 +127,3 @@ def first_padding(domain: Domain, usual: int) -> int:
     The literature's networks are made for 32x32 and take the images of the MNIST family in this way.
     """
     return usual + 2 if domain.shape == (1, 28, 28) else usual
-
-
-def halvings(height: int, width: int) -> int:
-    """How often a map can be halved, rounding down, before a side is below one pixel."""
-    return int(math.log2(min(height, width)))

@@ -21,7 +21,7 @@ from limbeck.samples import Domain
 
 
 class ConvNet(Architecture):
-    """The ConvNet of dataset condensation: `depth` blocks of convolution, norm, activation, pooling; then one linear layer.
+    """The ConvNet of the field: `depth` blocks of convolution, norm, activation and pooling, then a linear layer.
 
     A block is [3x3 convolution, stride 1, padding 1 -> norm -> activation -> 2x2 pooling, stride 2]; the classifier
     reads the flattened last map. The defaults (width 128, depth 3, instance norm, average pooling) are those of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable
 
@@ -60,3 +61,14 @@ def mirrored(x: Tensor, chosen: Tensor) -> Tensor:
     if len(chosen) == 1:
         return x.flip(-1) if bool(chosen) else x
     return torch.where(chosen.to(x.device)[:, None, None, None], x.flip(-1), x)
+
+
+def rounded(pixels: float) -> int:
+    """The nearest whole number of pixels; halves go up, as in the published code and unlike Python's `round`."""
+    return math.floor(pixels + 0.5)
+
+
+def random_moves(count: int, side: int, fraction: float, generator: torch.Generator) -> Tensor:
+    """Moves (count,) int64, uniform on the whole pixels up to a fraction of the side either way."""
+    reach = rounded(fraction * side)
+    return torch.randint(-reach, reach + 1, (count,), generator=generator)
