@@ -67,10 +67,20 @@ class Published:
         roots = [Path(folder).expanduser()] if folder else [*map(Path, self.system), data_folder() / self.name]
         return [root / inner if inner else root for root in roots for inner in ("", *self.nested)]
 
+    def _is_in(self, place: Path) -> bool:
+        archive = bool(self.archive) and (place / self.archive).is_file()
+        return archive or all(_present(place, name) for name in self.sums)
+
+    def _read(self, place: Path) -> dict[str, bytes]:
+        held = {name: _unpacked(path) for name in self.sums if (path := _present(place, name))}
+        if len(held) == len(self.sums):
+            return held
+        return _members(_bytes(place / self.archive), set(self.sums), str(place / self.archive))
+
     def _fetch(self, target: Path) -> Path:
         if self.archive:
             content = fetch(self.address + self.archive, self.archive_sum)
-            for name, inner in _members(content, set(self.sums)).items():
+            for name, inner in _members(content, set(self.sums), self.archive).items():
                 write_bytes(target / name, inner)
             return target
         for name, expected in self.sums.items():
@@ -108,12 +118,15 @@ def _present(place: Path, name: str) -> Path | None:
     return next((path for path in (place / name, place / f"{name}.gz") if path.is_file()), None)
 
 
-def _unpacked(path: Path) -> bytes:
+def _bytes(path: Path) -> bytes:
     try:
-        content = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise MissingData(f"{path} can't be read: {error.strerror or error}. Check its permissions.") from None
-    return _gunzipped(content, str(path)) if path.suffix == ".gz" else content
+
+
+def _unpacked(path: Path) -> bytes:
+    return _gunzipped(_bytes(path), str(path)) if path.suffix == ".gz" else _bytes(path)
 
 
 def _gunzipped(content: bytes, name: str) -> bytes:
@@ -127,14 +140,17 @@ def _gunzipped(content: bytes, name: str) -> bytes:
     return plain
 
 
-def _members(content: bytes, wanted: set[str]) -> dict[str, bytes]:
+def _members(content: bytes, wanted: set[str], name: str) -> dict[str, bytes]:
     """The wanted files of a .tar.gz, by their own names; no path in the archive is ever followed."""
     held: dict[str, bytes] = {}
-    with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
-        for member in archive:
-            name = member.name.rsplit("/", 1)[-1]
-            if member.isfile() and name in wanted and (file := archive.extractfile(member)) is not None:
-                held[name] = file.read(LARGEST)
+    try:
+        with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
+            for member in archive:
+                inner = member.name.rsplit("/", 1)[-1]
+                if member.isfile() and inner in wanted and (file := archive.extractfile(member)) is not None:
+                    held[inner] = file.read(LARGEST)
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+        raise CorruptFile(f"{name} is no whole archive ({error}). Get it again.") from None
     if missing := wanted - held.keys():
-        raise CorruptFile(f"the downloaded archive lacks {', '.join(sorted(missing))}. Get the files yourself.")
+        raise CorruptFile(f"{name} lacks {', '.join(sorted(missing))}. Get it again.")
     return held

@@ -33,22 +33,17 @@ class Npz(SourceVariant):
     def read(self) -> RawData:
         if not self.path:
             raise BadSetting("npz needs a file: npz(path=mine.npz). Write it with numpy.savez(path, x_train=..., ...).")
-        path = Path(self.path).expanduser()
-        held = read_arrays(path)
-        train = _pair(held, "train", path)
-        if train is None:
-            raise BadData(f"{path} has no x_train and y_train; it holds {', '.join(sorted(held)) or 'nothing'}.")
-        names = tuple(str(name) for name in held["class_names"].ravel()) if "class_names" in held else ()
-        return RawData(
-            path.stem,
-            train,
-            _pair(held, "test", path),
-            _pair(held, "validation", path),
-            names,
-            self.mirror,
-            self.layout,
-            self.test_fraction,
-        )
+        return from_npz(Path(self.path).expanduser(), self.mirror, self.layout, self.test_fraction)
+
+
+def from_npz(path: Path, mirror: bool, layout: Literal["auto", "nchw", "nhwc"], test_fraction: float) -> RawData:
+    """The raw data of an .npz file. Raises `MissingData`, `CorruptFile` or `BadData`."""
+    held = read_arrays(path)
+    train, test, validation = (_pair(held, split, path) for split in ("train", "test", "validation"))
+    if train is None:
+        raise BadData(f"{path} has no x_train and y_train; it holds {', '.join(sorted(held)) or 'neither'}.")
+    names = tuple(str(name) for name in held["class_names"].ravel()) if "class_names" in held else ()
+    return RawData(path.stem, train, test, validation, names, mirror, layout, test_fraction)
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
