@@ -1,0 +1,20 @@
+"""Laws of how the gap of distilled sets shrinks: pure statistics, arrays in; estimate, interval, notes out.
+
+`fit_scaling` takes arrays of one method under one configuration; `answer` takes a whole table of results, `read_rows`
+reads one from a CSV file. Nothing here imports torch or trains anything.
+"""
+
+from __future__ import annotations
+
+from limbeck.laws.answers import answer
+from limbeck.laws.decisions import RequiredK, required_k
+from limbeck.laws.estimate import Estimate
+from limbeck.laws.levels import Levels, level_means
+from limbeck.laws.notes import Code, Note
+from limbeck.laws.scaling import ScalingFit, fit_levels, fit_scaling
+from limbeck.laws.table import Group, groups, read_rows
+
+__all__ = [
+    "Code", "Estimate", "Group", "Levels", "Note", "RequiredK", "ScalingFit", "answer", "fit_levels", "fit_scaling",
+    "groups", "level_means", "read_rows", "required_k",
+]  # fmt: skip

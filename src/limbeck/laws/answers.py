@@ -1,0 +1,154 @@
+"""A table of results to the laws' answer: one plain dict, the JSON of `limbeck laws`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from limbeck.errors import BadData
+from limbeck.laws.alternatives import compare
+from limbeck.laws.decisions import floor_versus_k, required_k
+from limbeck.laws.diagnostics import (
+    exponent_statements,
+    floor_p_value,
+    identifiability,
+    lack_of_fit_p_value,
+    leave_largest_out,
+    runs_p_value,
+    verdicts,
+)
+from limbeck.laws.estimate import Estimate
+from limbeck.laws.notes import Code, Note
+from limbeck.laws.scaling import Exponent, Interval, ScalingFit, fit_levels
+from limbeck.laws.table import Group, Row, groups
+
+CURVE_POINTS = 33
+
+
+def answer(
+    rows: Iterable[Row],
+    gaps: Sequence[float] = (),
+    at: Sequence[float] = (),
+    *,
+    exponent: Exponent = "free",
+    interval: Interval = "profile",
+    level: float = 0.95,
+    robust: bool = False,
+    pair: bool = False,
+) -> dict[str, Any]:
+    """Fit the scaling law to every method and configuration of a table.
+
+    `gaps` are targets to find k for, `at` values of k to predict the gap at. The answer is `{"fits": [{"method",
+    "configuration", "floor", "exponent", "amplitude", "saturation_k", "required_k": [{"gap", ...}], "predictions":
+    [{"k", ...}], "notes": [{"code", "message"}], ...}]}`, estimates being `{"estimate", "low", "high"}` with None for
+    an open end. Too few levels give a fit of None and a note. Raises `BadData` for a table that can't be read.
+    """
+    targets = [_target(gap) for gap in gaps]
+    points = [_point(k) for k in at]
+    settings = {"exponent": exponent, "interval": interval, "level": level, "robust": robust}
+    return {"fits": [_group(group, targets, points, settings) for group in groups(rows, pair=pair)]}
+
+
+def _target(gap: float) -> float:
+    if not 0 < gap < 1:
+        raise BadData(f"a target gap of {gap:g} must lie between 0 and 1: 0.05 is five percentage points of error.")
+    return float(gap)
+
+
+def _point(k: float) -> float:
+    if not 1 <= k < 1e15:
+        raise BadData(f"a gap can't be predicted at k = {k:g}: k must be at least 1.")
+    return float(k)
+
+
+def _group(group: Group, gaps: list[float], at: list[float], settings: dict[str, Any]) -> dict[str, Any]:
+    head = {"method": group.method, "configuration": group.configuration}
+    measured = {"levels": _levels(group), "variance_components": group.levels.components.to_dict()}
+    try:
+        fit = fit_levels(group.levels, **settings)
+    except BadData as error:
+        if len(group.levels.k) > 3:
+            raise
+        return {**head, **_nothing(gaps, at), **measured, "notes": [_too_few(error), *_plain(group.notes)]}
+    required = [required_k(fit, gap) for gap in gaps]
+    notes = [*group.notes, *fit.notes, *identifiability(fit), *verdicts(fit)]
+    notes += [note for one in required for note in one.notes]
+    notes += [_far(k, fit) for k in at if k > 10 * fit.largest_k]
+    return {
+        **head,
+        **fit.to_dict(),
+        "required_k": [one.to_dict() for one in required],
+        "predictions": [{"k": k, **fit.gap(k).to_dict()} for k in at],
+        "notes": _plain(notes),
+        **measured,
+        "constant": fit.constant,
+        "smallest_k": fit.smallest_k,
+        "largest_k": fit.largest_k,
+        "degrees_of_freedom": fit.profile.df,
+        "level": fit.level,
+        "curve": _curve(fit),
+        "fixed_exponent": _fixed(group, gaps, at, settings) if fit.profile.fixed_exponent is None else None,
+        "alternatives": compare(fit.levels, at).to_dict(),
+        "diagnostics": _diagnostics(fit),
+    }
+
+
+def _plain(notes: Iterable[Note]) -> list[dict[str, str]]:
+    return [note.to_dict() for note in dict.fromkeys(notes)]
+
+
+def _too_few(error: BadData) -> dict[str, str]:
+    text = str(error)
+    return Note(Code.too_few_levels, text[0].upper() + text[1:]).to_dict()
+
+
+def _far(k: float, fit: ScalingFit) -> Note:
+    message = f"k = {k:,.0f} is more than 10 times the largest k measured ({fit.largest_k:,.0f}): extrapolation."
+    return Note(Code.extrapolation, message)
+
+
+def _nothing(gaps: list[float], at: list[float]) -> dict[str, Any]:
+    nothing = Estimate.of(None).to_dict()
+    reason = "too few values of k were measured for a law"
+    return {
+        **{name: dict(nothing) for name in ("floor", "exponent", "amplitude", "saturation_k")},
+        "required_k": [{"gap": gap, **nothing, "unreachable_confidence": None, "refusal": reason} for gap in gaps],
+        "predictions": [{"k": k, **nothing} for k in at],
+    }
+
+
+def _levels(group: Group) -> list[dict[str, float]]:
+    levels = group.levels
+    columns = (levels.k, levels.mean, levels.sets, levels.runs)
+    return [dict(zip(("k", "gap", "sets", "runs"), map(float, one), strict=True)) for one in zip(*columns, strict=True)]
+
+
+def _curve(fit: ScalingFit) -> list[dict[str, float | None]]:
+    """The law over the k measured and a factor of three beyond, with its interval: what a figure draws."""
+    ks = np.geomspace(fit.smallest_k, 3 * fit.largest_k, CURVE_POINTS)
+    return [{"k": float(k), **fit.gap(float(k)).to_dict()} for k in ks]
+
+
+def _fixed(group: Group, gaps: list[float], at: list[float], settings: dict[str, Any]) -> dict[str, Any]:
+    """The same with the exponent held at 1/2: only to be read beside the free one."""
+    fit = fit_levels(group.levels, **{**settings, "exponent": 0.5})
+    return {
+        **fit.to_dict(),
+        "required_k": [required_k(fit, gap).to_dict() for gap in gaps],
+        "predictions": [{"k": k, **fit.gap(k).to_dict()} for k in at],
+        "lack_of_fit_p": lack_of_fit_p_value(fit),
+    }
+
+
+def _diagnostics(fit: ScalingFit) -> dict[str, Any]:
+    statements, left_out = exponent_statements(fit), leave_largest_out(fit)
+    return {
+        "exponent": statements.to_dict() if statements else None,
+        "lack_of_fit_p": lack_of_fit_p_value(fit),
+        "no_floor_p": floor_p_value(fit),
+        "runs_p": runs_p_value(fit),
+        "leave_largest_out": left_out.to_dict() if left_out else None,
+        "floor_versus_k": floor_versus_k(fit, fit.largest_k).to_dict(),
+    }

@@ -1,0 +1,114 @@
+"""What a law advises: how many samples, where more stop paying, and whether to lower the floor instead."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from limbeck.laws.estimate import Estimate
+from limbeck.laws.notes import Code, Note
+from limbeck.laws.scaling import ScalingFit
+
+REACH = 10  # beyond 10 times the largest k measured, a law is extrapolation
+DECIDED = 0.975  # confidence from which a target counts as out of reach
+
+
+@dataclass(frozen=True)
+class RequiredK:
+    """The k that a gap requires: a number with its interval, or a refusal with its reason."""
+
+    gap: float
+    k: Estimate
+    unreachable: float | None  # confidence that no k is enough
+    refusal: str  # empty: none
+    notes: tuple[Note, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """`{"gap", "estimate", "low", "high", "unreachable_confidence", "refusal"}`."""
+        return {
+            "gap": self.gap,
+            **self.k.to_dict(),
+            "unreachable_confidence": self.unreachable,
+            "refusal": self.refusal,
+        }
+
+
+def required_k(fit: ScalingFit, gap: float) -> RequiredK:
+    """How many samples a gap requires, `k_min (a / (gap - f))^(1/alpha)`; refused where the floor is in the way.
+
+    A number beyond ten times the largest k measured is marked as extrapolation; one below the smallest k is marked too.
+    """
+    k = fit.required_k(gap)
+    chance = fit.unreachable(gap)
+    known = None if math.isnan(chance) else chance
+    floor = fit.floor
+    if k.estimate is None:
+        sure = " (its whole interval is)" if floor.low is not None and floor.low >= gap else ""
+        said = "" if known is None else f", with confidence {100 * known:.0f} %"
+        refusal = f"not reachable at any k: its floor {floor.text(2)} is at or above the target {gap:g}{sure}{said}"
+        return RequiredK(gap, k, known, refusal, (Note(Code.unreachable, refusal[0].upper() + refusal[1:] + "."),))
+    notes = []
+    if k.estimate > REACH * fit.largest_k:
+        message = (
+            f"A gap of {gap:g} would take about {k.estimate:,.0f} samples, more than {REACH} times the largest k "
+            f"measured ({fit.largest_k:,.0f}): extrapolation, not a plan."
+        )
+        notes.append(Note(Code.extrapolation, message))
+    elif k.estimate < fit.smallest_k:
+        message = f"A gap of {gap:g} is already reached at the smallest k measured ({fit.smallest_k:,.0f})."
+        notes.append(Note(Code.reached_below_smallest_k, message))
+    return RequiredK(gap, k, known, "", tuple(notes))
+
+
+def diminishing_k(fit: ScalingFit, gain: float) -> Estimate:
+    """The k beyond which multiplying k by e lowers the gap by less than `gain`: `k_min (alpha a / gain)^(1/alpha)`."""
+    return fit.estimate_of(
+        lambda exponent, floor, amplitude: fit.smallest_k * np.power(exponent * amplitude / gain, 1 / exponent)
+    )
+
+
+@dataclass(frozen=True)
+class FloorVersusK:
+    """At one k: what a floor lower by `share` would gain, and what twice the samples would gain."""
+
+    k: float
+    lower_floor: Estimate
+    double_k: Estimate
+    advice: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "k": self.k,
+            "lower_floor": self.lower_floor.to_dict(),
+            "double_k": self.double_k.to_dict(),
+            "advice": self.advice,
+        }
+
+
+def floor_versus_k(fit: ScalingFit, k: float, share: float = 0.1) -> FloorVersusK:
+    """Compare `share f` with `a ((k/k_min)^-alpha - (2k/k_min)^-alpha)`; undecided where the difference holds zero."""
+    ratio = k / fit.smallest_k
+    floor_gain = fit.estimate_of(lambda exponent, floor, amplitude: share * floor)
+    k_gain = fit.estimate_of(lambda exponent, floor, amplitude: amplitude * ratio**-exponent * (1 - 2.0**-exponent))
+    difference = fit.estimate_of(
+        lambda exponent, floor, amplitude: share * floor - amplitude * ratio**-exponent * (1 - 2.0**-exponent)
+    )
+    if difference.low is not None and difference.low > 0:
+        advice = "lower the floor"
+    elif difference.high is not None and difference.high < 0:
+        advice = "raise k"
+    else:
+        advice = "undecided"
+    return FloorVersusK(k, floor_gain, k_gain, advice)
+
+
+def affordable(
+    fit: ScalingFit, budget: float, cost_per_sample: float, fixed_cost: float = 0.0
+) -> tuple[float, Estimate]:
+    """The largest k that a budget pays for, `(budget - fixed) / cost per sample`, and the gap the law expects there."""
+    k = max((budget - fixed_cost) / cost_per_sample, 1.0)
+    return k, fit.gap(k)

@@ -1,0 +1,53 @@
+"""Typed notes: what a reader must know beside a number, in words and in a code that a program can test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Code(StrEnum):
+    """Every note that the laws can give; the value is what stands in JSON."""
+
+    too_few_levels = "too_few_levels"
+    few_levels = "few_levels"
+    few_decades = "few_decades"
+    floor_not_seen = "floor_not_seen"
+    floor_not_significant = "floor_not_significant"
+    floor_exponent_correlated = "floor_exponent_correlated"
+    weakly_identified_exponent = "weakly_identified_exponent"
+    exponent_at_bound = "exponent_at_bound"
+    exponent_below_bound = "exponent_below_bound"
+    no_decay = "no_decay"
+    lack_of_fit = "lack_of_fit"
+    below_reference = "below_reference"
+    extrapolation = "extrapolation"
+    unreachable = "unreachable"
+    reached_below_smallest_k = "reached_below_smallest_k"
+    set_variance_not_estimable = "set_variance_not_estimable"
+    residual_variance = "residual_variance"
+    zero_variance = "zero_variance"
+    heteroscedastic = "heteroscedastic"
+    reference_noise_dominates = "reference_noise_dominates"
+    reference_noise_unknown = "reference_noise_unknown"
+    reference_noise_borrowed = "reference_noise_borrowed"
+    shared_seed_effect = "shared_seed_effect"
+    seeds_paired = "seeds_paired"
+    outlier_sets = "outlier_sets"
+    duplicated_rows = "duplicated_rows"
+    set_missing = "set_missing"
+    seed_missing = "seed_missing"
+    configuration_missing = "configuration_missing"
+    means_only = "means_only"
+
+
+@dataclass(frozen=True)
+class Note:
+    """One thing to know about a result: a code for programs and a sentence for people."""
+
+    code: Code
+    message: str
+
+    def to_dict(self) -> dict[str, str]:
+        """`{"code", "message"}`."""
+        return {"code": self.code.value, "message": self.message}

@@ -1,0 +1,256 @@
+"""Tables of results: rows from a CSV file or a study, checked, and grouped by method and configuration.
+
+A row is a dict with `method`, `configuration`, `k`, `set`, `seed`, `error`; reference rows (training on the full data)
+have `method` reference and no k. Instead of references a table may carry `gap`. Published tables of means carry
+`error_mean`, `error_sd`, `n` instead of runs.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from limbeck.errors import BadData, MissingData, nearest
+from limbeck.laws.levels import Floats, Levels, level_means, levels_of_means, shared_seed_effect
+from limbeck.laws.notes import Code, Note
+
+REFERENCE = "reference"
+_KNOWN = ("method", "configuration", "k", "set", "seed", "error", "gap", "error_mean", "error_sd", "n")
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Group:
+    """All results of one method under one configuration, as levels of k."""
+
+    method: str
+    configuration: str
+    levels: Levels
+    notes: tuple[Note, ...]
+
+
+def read_rows(path: str | Path) -> list[dict[str, Any]]:
+    """Rows of a CSV file with a header line, as text; `groups` turns them into numbers and says what is wrong.
+
+    Raises `MissingData` where there is no such file, `BadData` where it is no table.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise MissingData(f"there is no table at '{file}'. Give a CSV file with the columns {', '.join(_KNOWN[:6])}.")
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as handle:
+            reader = csv.DictReader(handle, strict=True)
+            rows = list(reader)
+            header = [(name or "").strip() for name in reader.fieldnames or []]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise BadData(
+            f"'{file.name}' can't be read as CSV in UTF-8 ({error}). Save it as comma-separated text."
+        ) from error
+    if len(set(header)) != len(header):
+        raise BadData(f"'{file.name}' has two columns of one name: {', '.join(header)}. Name them apart.")
+    for line, row in enumerate(rows, start=2):
+        if None in row or None in row.values():
+            raise BadData(
+                f"line {line} of '{file.name}' has {'more' if None in row else 'fewer'} cells than the header."
+            )
+    return [{(name or "").strip(): value.strip() for name, value in row.items()} for row in rows]
+
+
+def groups(rows: Iterable[Row], *, pair: bool = False) -> list[Group]:
+    """The table as levels of k for every method and configuration, gaps taken from the references.
+
+    `pair` subtracts from each run the reference of the same seed, for runs that share an initialisation: noise of the
+    seed then leaves the gap. Raises `BadData` for missing columns, empty or impossible values, contradictory
+    duplicates, and configurations without a reference.
+    """
+    table = [dict(row) for row in rows]
+    if not table:
+        raise BadData("the table has no rows. Run a study first, or give a CSV file with a line for every training.")
+    columns = {name for row in table for name in row}
+    _require(columns, "method", "k")
+    if not columns & {"error", "gap", "error_mean"}:
+        _require(columns, "error")
+    cleaned = [_clean(row, line) for line, row in enumerate(table, start=1)]
+    if any(row["error_mean"] is not None for row in cleaned):
+        return _mean_groups(cleaned)
+    cleaned, notes = _without_duplicates(cleaned)
+    for column, code in (("set", Code.set_missing), ("seed", Code.seed_missing)):
+        if column not in columns:
+            said = "every k counts as one distilled set" if column == "set" else "repeated rows of a set count as seeds"
+            notes.append(Note(code, f"The table has no column '{column}': {said}."))
+    if "configuration" not in columns:
+        notes.append(
+            Note(Code.configuration_missing, "The table has no column 'configuration': all rows count as one.")
+        )
+    return [_run_group(name, part, cleaned, notes, pair) for name, part in _split(cleaned).items()]
+
+
+def _require(columns: set[str], *names: str) -> None:
+    for name in names:
+        if name not in columns:
+            also = " (or gap, or error_mean, error_sd and n)" if name == "error" else ""
+            raise BadData(f"the table has no column '{name}'{also}. {nearest(name, columns)}")
+
+
+def _clean(row: Row, line: int) -> dict[str, Any]:
+    """One row with numbers for numbers; every complaint names the row."""
+    where = f"row {line}"
+    method = str(row.get("method") or "").strip()
+    if not method:
+        raise BadData(f"{where}: the method is empty. Name the method, or '{REFERENCE}' for training on the full data.")
+    k = _number(row.get("k"), f"{where}: k")
+    if method == REFERENCE:
+        k = None
+    elif k is None:
+        raise BadData(f"{where}: k is empty for the method '{method}'. Only reference rows have no k.")
+    elif k < 1 or k != round(k):
+        raise BadData(f"{where}: k = {k:g} is not a whole number of samples of at least 1.")
+    values = {name: _number(row.get(name), f"{where}: {name}") for name in _KNOWN[5:]}
+    for name, least in (("error", 0.0), ("error_mean", 0.0), ("error_sd", 0.0), ("gap", -1.0)):
+        value = values[name]
+        if value is not None and not least <= value <= 1:
+            raise BadData(
+                f"{where}: {name} = {value:g} is no fraction between {least:g} and 1. Divide per cents by 100."
+            )
+    if values["error"] is None and values["gap"] is None and values["error_mean"] is None:
+        raise BadData(
+            f"{where}: there is no error. Leave runs that failed out of the table, and report them beside it."
+        )
+    configuration = str(row.get("configuration") or "").strip()
+    names = {name: str("" if row.get(name) is None else row[name]).strip() for name in ("set", "seed")}
+    return {"method": method, "configuration": configuration, "k": k, **names, **values, "line": line}
+
+
+def _number(value: Any, what: str) -> float | None:
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError) as error:
+        raise BadData(f"{what} is '{str(value)[:40]}', which is no number.") from error
+    if not math.isfinite(number):
+        raise BadData(f"{what} is {number}. A run that failed has no error: leave its row out and report it beside.")
+    return number
+
+
+def _without_duplicates(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[Note]]:
+    """One row for each (method, configuration, k, set, seed); contradictory ones are refused.
+
+    Without seeds, repeated rows are repeated runs: they are all kept.
+    """
+    kept: dict[tuple[Any, ...], dict[str, Any]] = {}
+    repeated = 0
+    for row in rows:
+        key = tuple(row[name] for name in ("method", "configuration", "k", "set", "seed"))
+        if not row["seed"]:
+            key = (*key, row["line"])
+        first = kept.setdefault(key, row)
+        if first is row:
+            continue
+        repeated += 1
+        if (first["error"], first["gap"]) != (row["error"], row["gap"]):
+            raise BadData(
+                f"rows {first['line']} and {row['line']} are one run (method {row['method']}, k {row['k']}, set "
+                f"'{row['set']}', seed '{row['seed']}', configuration '{row['configuration']}') with different errors. "
+                "Keep one, or give them different seeds."
+            )
+    notes = [Note(Code.duplicated_rows, f"{repeated} rows were given twice, word for word: each counts once.")]
+    return list(kept.values()), notes if repeated else []
+
+
+def _split(rows: Sequence[dict[str, Any]]) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    parts: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        if row["method"] != REFERENCE:
+            parts.setdefault((row["method"], row["configuration"]), []).append(row)
+    if not parts:
+        raise BadData("the table has reference rows only. Evaluate at least one method at 3 or more values of k.")
+    return dict(sorted(parts.items()))
+
+
+def _run_group(
+    name: tuple[str, str], part: list[dict[str, Any]], table: list[dict[str, Any]], notes: list[Note], pair: bool
+) -> Group:
+    method, configuration = name
+    references = [row for row in table if row["method"] == REFERENCE and row["configuration"] == configuration]
+    errors = np.array([row["error"] for row in references if row["error"] is not None], float)
+    notes = list(notes)
+    k = np.array([row["k"] for row in part], float)
+    sets, seeds = [row["set"] for row in part], [row["seed"] for row in part]
+    given = [row["gap"] for row in part]
+    if errors.size and all(row["error"] is not None for row in part):
+        own = np.array([row["error"] for row in part], float)
+        spread = (float(errors.std(ddof=1)) if errors.size > 1 else math.nan, float(errors.size))
+        if pair:
+            gap, spread = _paired(own, seeds, references, method)
+            notes.append(Note(Code.seeds_paired, "Each run is set against the reference of its own seed."))
+        else:
+            gap = own - errors.mean()
+            spread, more = _with_shared_seeds(k, own, sets, seeds, spread)
+            notes += more
+    elif all(value is not None for value in given):
+        gap, spread = np.array(given, float), None
+    else:
+        said = f"'{configuration}'" if configuration else "this table"
+        raise BadData(
+            f"there is no full-data error for the configuration {said}, which method '{method}' was run under, and not "
+            f"every row has a gap. Add rows with method '{REFERENCE}', an empty k and that configuration."
+        )
+    return Group(method, configuration, level_means(k, gap, sets, reference=spread), tuple(notes))
+
+
+def _paired(
+    own: Floats, seeds: list[str], references: list[dict[str, Any]], method: str
+) -> tuple[Floats, tuple[float, float]]:
+    """Gaps against the reference of the same seed; what is left of the reference's noise is common to all levels."""
+    of_seed = {row["seed"]: row["error"] for row in references}
+    missing = sorted(set(seeds) - set(of_seed))
+    if missing:
+        raise BadData(f"method '{method}' has runs with the seeds {', '.join(missing[:5])} that no reference run has.")
+    gap = own - np.array([of_seed[seed] for seed in seeds])
+    used = sorted(set(seeds))
+    by_seed = np.array([gap[[one == seed for one in seeds]].mean() for seed in used])
+    return gap, (float(by_seed.std(ddof=1)) if len(used) > 1 else math.nan, float(len(used)))
+
+
+def _with_shared_seeds(
+    k: Floats, own: Floats, sets: list[str], seeds: list[str], spread: tuple[float, float]
+) -> tuple[tuple[float, float], list[Note]]:
+    """Noise that all sets share through their seeds moves every level alike: it joins the reference's shift."""
+    variance, p = shared_seed_effect(k, own, sets, seeds)
+    if p >= 0.01 or not math.isfinite(spread[0]):
+        return spread, []
+    n = len(set(seeds))
+    widened = math.sqrt(spread[0] ** 2 + variance * spread[1] / n)
+    message = (
+        f"All sets move together with the seed of the run (p = {p:.2g}): that noise is common to every k and is added "
+        "to the reference's. Runs that share initialisations can be paired instead."
+    )
+    return (widened, spread[1]), [Note(Code.shared_seed_effect, message)]
+
+
+def _mean_groups(rows: list[dict[str, Any]]) -> list[Group]:
+    found = []
+    for row in rows:
+        if row["error_mean"] is None or row["error_sd"] is None or row["n"] is None:
+            raise BadData(f"row {row['line']}: a table of means needs error_mean, error_sd and n in every row.")
+        if row["n"] < 1 or row["n"] != round(row["n"]):
+            raise BadData(f"row {row['line']}: n = {row['n']:g} is no whole number of replicates of at least 1.")
+    for (method, configuration), part in _split(rows).items():
+        full = [row for row in rows if row["method"] == REFERENCE and row["configuration"] == configuration]
+        if len(full) != 1:
+            raise BadData(
+                f"the configuration '{configuration}' has {len(full)} rows of method '{REFERENCE}'; a table of means "
+                "needs exactly one, with the error of training on the full data."
+            )
+        reference = (full[0]["error_sd"], full[0]["n"])
+        k, mean, sd, n = (np.array([row[name] for row in part], float) for name in ("k", "error_mean", "error_sd", "n"))
+        levels = levels_of_means(k, mean - full[0]["error_mean"], sd, n, reference=reference)
+        found.append(Group(method, configuration, levels, ()))
+    return found
