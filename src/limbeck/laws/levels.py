@@ -168,12 +168,12 @@ def _assemble(
     heteroscedastic: bool,
 ) -> Levels:
     k, level_of = np.unique(unit_k, return_inverse=True)
-    sets: Floats = np.bincount(level_of).astype(float)
+    sets = np.bincount(level_of).astype(float)
     mean = np.bincount(level_of, weights=unit_gap) / sets
     squares = np.bincount(level_of, weights=(unit_gap - mean[level_of]) ** 2)
     runs: Floats = np.bincount(level_of, weights=unit_runs).astype(float)
     df = float(np.sum(sets - 1))
-    gamma, notes = _gamma(k, squares, sets - 1.0) if heteroscedastic else (0.0, [])
+    gamma, notes = _gamma(k, squares, np.asarray(sets - 1, float)) if heteroscedastic else (0.0, [])
     v = (k / k[0]) ** (-2 * gamma)
     pooled = float(np.sum(squares / v) / df) if df > 0 else 1.0
     if df > 0 and pooled <= 1e-24:

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from limbeck.errors import BadData, MissingData, nearest
-from limbeck.laws.levels import Floats, Levels, level_means, levels_of_means, shared_seed_effect
+from limbeck.laws.components import shared_seed_effect
+from limbeck.laws.levels import Floats, Levels, level_means, levels_of_means
 from limbeck.laws.notes import Code, Note
 
 REFERENCE = "reference"
