@@ -97,10 +97,8 @@ def _color(u: Tensor) -> View:
         brightness, saturation, contrast = u.to(x)[..., None, None, None]  # each (count, 1, 1, 1)
         x = x + (brightness - 0.5)
         if x.shape[1] > 1:
-            grey = x.mean(1, keepdim=True)
-            x = grey + 2 * saturation * (x - grey)
-        mean = x.mean((1, 2, 3), keepdim=True)
-        return mean + (contrast + 0.5) * (x - mean)
+            x = torch.lerp(x.mean(1, keepdim=True), x, 2 * saturation)
+        return torch.lerp(x.mean((1, 2, 3), keepdim=True), x, contrast + 0.5)
 
     return view
 
@@ -119,16 +117,16 @@ def _cutout(count: int, height: int, width: int, generator: torch.Generator) -> 
 
 
 def _linear_map(theta: Tensor, align_corners: bool) -> View:
-    """Resample at p' = theta p, with p = (x, y) in [-1, 1]^2 from the image's centre; theta (2, 2, count)."""
+    """Resample at p' = theta p, with p = (x, y) in [-1, 1]^2 from the image's centre; theta (count, 2, 2)."""
 
     def view(x: Tensor) -> Tensor:
         height, width = x.shape[-2:]
-        entries = theta.to(x)[..., None, None]  # (2, 2, count, 1, 1)
-        across = _places(width, align_corners).to(x)  # (width,)
-        down = _places(height, align_corners).to(x)[:, None]  # (height, 1)
-        # affine_grid makes the same grid by a batched matrix product, five times slower on a CPU
-        grid = torch.stack([row[0] * across + row[1] * down for row in entries], -1)  # (count, height, width, 2)
-        return functional.grid_sample(x, grid.expand(len(x), -1, -1, -1), align_corners=align_corners)
+        across, down = theta.to(x)[:, None, None].unbind(-1)  # the columns, each (count, 1, 1, 2)
+        columns = across * _places(width, align_corners).to(x)[:, None]  # (count, 1, width, 2)
+        rows = down * _places(height, align_corners).to(x)[:, None, None]  # (count, height, 1, 2)
+        # affine_grid makes the same grid by a batched matrix product, several times slower on a CPU
+        grid = (columns + rows).expand(len(x), -1, -1, -1)
+        return functional.grid_sample(x, grid, align_corners=align_corners)
 
     return view
 
@@ -141,12 +139,12 @@ def _places(side: int, align_corners: bool) -> Tensor:
 
 
 def _scaling(x_factor: Tensor, y_factor: Tensor) -> Tensor:
-    """(2, 2, count) matrices that stretch the sampling grid by two factors (count,)."""
-    zero = torch.zeros_like(x_factor)
-    return torch.stack([torch.stack([x_factor, zero]), torch.stack([zero, y_factor])])
+    """(count, 2, 2) matrices that stretch the sampling grid by two factors (count,)."""
+    return torch.stack([x_factor, y_factor], -1).diag_embed()
 
 
 def _rotation(degrees: Tensor, aspect: float) -> Tensor:
-    """(2, 2, count) matrices that turn the sampling grid; `aspect` = height / width undoes its unit-square frame."""
+    """(count, 2, 2) matrices that turn the sampling grid; `aspect` = height / width undoes its unit-square frame."""
     cosine, sine = degrees.deg2rad().cos(), degrees.deg2rad().sin()
-    return torch.stack([torch.stack([cosine, -sine * aspect]), torch.stack([sine / aspect, cosine])])
+    entries = torch.stack([cosine, -sine * aspect, sine / aspect, cosine], -1)
+    return entries.unflatten(-1, (2, 2))
