@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
+from collections import defaultdict
 from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
 
 from limbeck.configuration import Configuration
+from limbeck.digest import digest
 from limbeck.dynamics import Dynamics, Trained, error_and_loss, train_many
 from limbeck.errors import WrongPreprocessing
 from limbeck.samples import Samples
 from limbeck.sources import Source
+from limbeck.store import read_record, write_record
 from limbeck.streams import derive
 from limbeck.synthetic import SyntheticSet
 
@@ -46,6 +52,35 @@ def reference(
     facts: Row = {"method": "reference", "k": None, "per_class": None, "set": None, "set_digest": None}
     facts["bytes"] = source.train.x.numel() * source.train.x.element_size()
     return _rows(facts, source.train, Configuration.parse(configuration), source, seeds, device)
+
+
+def cached_reference(
+    source: Source, configuration: str | Configuration, seeds: Sequence[int], *, device: torch.device | str = "cpu"
+) -> list[Row]:
+    """The rows of `reference`, each trained once on this machine and kept in the user's cache folder."""
+    configuration = Configuration.parse(configuration)
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "limbeck" / "references"
+    rows = []
+    for seed in seeds:
+        name = digest([source.digest, configuration.digest, seed, str(device), torch.__version__])
+        path = cache / name[:2] / f"{name}.json"
+        if not path.exists():
+            write_record(path, {"row": reference(source, configuration, [seed], device=device)[0]})
+        rows.append(read_record(path)["row"])
+    return rows
+
+
+def with_gaps(rows: Sequence[Row]) -> list[Row]:
+    """Rows with `gap`, their error less the mean error of the reference rows of the same configuration, else None."""
+    errors: dict[str, list[float]] = defaultdict(list)
+    for row in rows:
+        if row["method"] == "reference":
+            errors[row["configuration"]].append(row["error"])
+    means = {configuration: fmean(held) for configuration, held in errors.items()}
+    return [
+        row | {"gap": row["error"] - means[row["configuration"]] if row["configuration"] in means else None}
+        for row in rows
+    ]
 
 
 def check_preprocessing(synthetic: SyntheticSet, source: Source) -> None:

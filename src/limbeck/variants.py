@@ -54,6 +54,20 @@ class Variant(BaseModel):
         """The first sentence of the docstring."""
         return " ".join(inspect.cleandoc(cls.__doc__ or "").split("\n\n")[0].split())
 
+    @classmethod
+    def about(cls) -> dict[str, Any]:
+        """What a list of variants says of this one; families add columns of their own."""
+        return {"name": cls.variant_name(), "summary": cls.summary(), "settings": cls.settings_about()}
+
+    @classmethod
+    def settings_about(cls) -> dict[str, Any]:
+        """Every setting with its default; the text `required` where there is none."""
+        fields = cls.model_fields.items()
+        return {
+            name: "required" if field.is_required() else field.get_default(call_default_factory=True)
+            for name, field in fields
+        }
+
     def with_settings(self, **changes: Any) -> Self:
         """A copy with some settings replaced, checked like any other."""
         kept = {name: getattr(self, name) for name in self.model_fields_set}

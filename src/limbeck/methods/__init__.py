@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
+from limbeck.augmentations import Augmentation
 from limbeck.configuration import Configuration
 from limbeck.dynamics import Dynamics
 from limbeck.errors import BadData, NotApplicable
@@ -32,11 +33,17 @@ class Method(Variant):
 
     paper: ClassVar[str]
     """BibTeX key of the paper that the defaults come from."""
-    title: ClassVar[str] = ""
     surrogate_name: ClassVar[str] = "-"
     states_name: ClassVar[str] = "-"
     cost: ClassVar[str] = ""
     """What one step costs, in passes over samples."""
+
+    @classmethod
+    def about(cls) -> dict[str, Any]:
+        """Name, surrogate, states, paper and cost of the recipe, with its settings."""
+        facts = super().about()
+        own = {"surrogate": cls.surrogate_name, "states": cls.states_name, "paper": cls.paper, "cost": cls.cost}
+        return {"name": facts["name"], **own, "summary": facts["summary"], "settings": facts["settings"]}
 
     def parameterization(self) -> Parameterization:
         """How the set is stored."""
@@ -132,14 +139,18 @@ class Matching(Method):
         return surrogate.value(moment, synthetic, real)
 
     @staticmethod
-    def _siamese(scene: Scene, augmentation: object, synthetic: Samples, real: Samples, step: int) -> list[Samples]:
-        pairs: list[list[Samples]] = [[], []]
+    def _siamese(
+        scene: Scene, augmentation: Augmentation, synthetic: Samples, real: Samples, step: int
+    ) -> tuple[Samples, Samples]:
+        """Both batches with one draw a class that all samples of the class share, real and synthetic."""
+        pairs: tuple[list[Samples], list[Samples]] = ([], [])
         for label in torch.unique(synthetic.group).tolist():
-            draw = augmentation.draw(1, scene.dynamics.domain, stream(scene.seed, "siamese", step, label))  # type: ignore[attr-defined]
+            draw = augmentation.draw(1, scene.dynamics.domain, stream(scene.seed, "siamese", step, label))
             for kept, samples in zip(pairs, (synthetic, real), strict=True):
                 part = samples[(samples.group == label).nonzero().flatten()]
-                kept.append(Samples(*draw(part.x, part.y), part.group))
-        return [Samples.concatenated(parts) for parts in pairs]
+                x, y = draw(part.x, part.y)
+                kept.append(Samples(x, y, part.group))
+        return Samples.concatenated(pairs[0]), Samples.concatenated(pairs[1])
 
 
 def real_batch(train: Samples, batch: int, seed: int, step: int) -> Samples:

@@ -1,0 +1,82 @@
+"""What verbs print: tables for people, JSON for scripts, a bar for those who wait."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from limbeck.distill import Progress
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    print(json.dumps(value, indent=1, allow_nan=False))
+
+
+def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:
+    """Rows as an aligned table; whole lines, never wrapped, so that it can be piped."""
+    columns = list(columns or (rows[0] if rows else ()))
+    cells = [columns, *([_text(row.get(column)) for column in columns] for row in rows)]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
+    for number, line in enumerate(cells):
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        if number == 0:
+            print("  ".join("-" * width for width in widths))
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def interval(estimate: Mapping[str, Any] | None, digits: int = 3) -> str:
+    """`0.12 [0.1, 0.15]`, with an open end as infinity, or a dash for a refusal."""
+    if not estimate or estimate.get("estimate") is None:
+        return "-"
+    low, high = estimate.get("low"), estimate.get("high")
+    ends = [("-∞", low), ("∞", high)]
+    written = [open_end if end is None else f"{end:.{digits}g}" for open_end, end in ends]
+    return f"{estimate['estimate']:.{digits}g} [{written[0]}, {written[1]}]"
+
+
+def duration(seconds: float) -> str:
+    """`45 s`, `3 min 20 s`, `2 h 05 min`."""
+    if seconds < 100:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    minutes = int(seconds // 60)
+    return f"{minutes} min {int(seconds % 60):02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def size(count: float) -> str:
+    """`340 MB`."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            break
+        count /= 1000
+    return f"{count:.3g} {unit}"
+
+
+@contextmanager
+def step_bar(title: str, quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
+    """A bar with the surrogate's value, the rate and the time left, on standard error where that is a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    fields = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[facts]}")]
+    with Progress(*fields, console=Console(stderr=True)) as bar:
+        task = bar.add_task(title, total=None, facts="")
+
+        def show(progress: Any) -> None:
+            rate = progress.step / max(progress.seconds, 1e-9)
+            facts = f"loss {progress.loss:.4g}  {rate:.3g} steps/s  {duration(progress.seconds_left)} left"
+            bar.update(task, completed=progress.step, total=progress.steps, facts=facts)
+
+        yield show

@@ -1,0 +1,144 @@
+"""Verbs that read what is there: laws, verify, list, show, export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from limbeck.cli import app
+from limbeck.cli.making import JsonOption
+from limbeck.cli.printing import interval, print_json, print_table
+from limbeck.errors import BadSetting, nearest
+
+if TYPE_CHECKING:
+    from limbeck.synthetic import SyntheticSet
+
+FAMILIES = ["sources", "architectures", "optimizers", "augmentations", "schedules", "methods", "surrogates", "states"]
+SetArgument = Annotated[Path, typer.Argument(metavar="SET", help="The folder of a synthetic set.")]
+
+
+@app.command()
+def laws(
+    rows: Annotated[Path, typer.Argument(help="CSV with columns method, configuration, k, set, seed, error (or gap).")],
+    gap: Annotated[list[float] | None, typer.Option(help="Target gap to find k for, a fraction; repeatable.")] = None,
+    at: Annotated[list[float] | None, typer.Option(help="k to predict the gap at; repeatable.")] = None,
+    fixed_exponent: Annotated[bool, typer.Option(help="Hold the exponent at 1/2, the paper's bound.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Fit the scaling law to a table of results, limbeck's own or any other."""
+    from limbeck.laws import answer, read_rows
+
+    fitted = answer(read_rows(rows), gap or [], at or [], exponent=0.5 if fixed_exponent else "free")
+    if as_json:
+        print_json(fitted)
+        return
+    lines = []
+    for fit in fitted["fits"]:
+        line = {"method": fit["method"], "configuration": fit["configuration"]}
+        line |= {name: interval(fit[name]) for name in ("floor", "exponent", "amplitude", "saturation_k")}
+        line |= {f"k for {need['gap']:g}": interval(need) for need in fit["required_k"]}
+        line |= {f"gap at {point['k']:g}": interval(point) for point in fit["predictions"]}
+        lines.append(line)
+    print_table(lines)
+    for fit in fitted["fits"]:
+        for note in fit["notes"]:
+            print(f"{fit['method']} under {fit['configuration']}: {note['message']}")
+
+
+@app.command(name="list")
+def list_variants(
+    family: Annotated[str, typer.Argument(help=f"One of {', '.join(FAMILIES)}.")] = "methods",
+    as_json: JsonOption = False,
+) -> None:
+    """List what there is to choose from."""
+    from limbeck.variants import find, members
+
+    if family not in FAMILIES:
+        raise BadSetting(f"'{family}' is no family. {nearest(family, FAMILIES)}")
+    facts = [find(family, name).about() for name in members(family)]
+    if as_json:
+        print_json(facts)
+        return
+    columns = [key for key in facts[0] if key != "settings"]
+    print_table(facts, columns)
+
+
+@app.command()
+def verify(
+    path: Annotated[Path, typer.Argument(help="A study's folder or a set's.")], as_json: JsonOption = False
+) -> None:
+    """Check every file against the digest that was written with it."""
+    from limbeck.study import verify as check
+    from limbeck.synthetic import SyntheticSet
+
+    if (path / "set.json").exists():
+        SyntheticSet.load(path)
+        problems: list[str] = []
+    else:
+        problems = list(check(path))
+    if as_json:
+        print_json({"path": str(path), "problems": problems})
+    else:
+        print("\n".join(problems) or f"{path}: every file is as it was written.")
+    if problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def show(
+    folder: SetArgument,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="PNG file; by default set.png in the folder.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw a set's images, a row a class, as one PNG sheet."""
+    from limbeck.export import pixels, sheet_png
+    from limbeck.synthetic import SyntheticSet
+
+    held = SyntheticSet.load(folder)
+    if not held.domain.is_image:
+        raise BadSetting(f"{folder} holds vectors of {held.domain.shape[0]} features, not images. Use limbeck export.")
+    samples = held.samples()
+    path = out or folder / "set.png"
+    sheet_png(pixels(samples.x, _undo(held)), samples.group.numpy(), path)
+    if as_json:
+        print_json({"path": str(path)})
+    else:
+        print(f"{len(samples)} images in {path}.")
+
+
+@app.command()
+def export(
+    folder: SetArgument,
+    out: Annotated[Path, typer.Argument(help="The file (npz) or folder (png, huggingface) to write.")],
+    to: Annotated[str, typer.Option(help="npz, png or huggingface.")] = "npz",
+    as_json: JsonOption = False,
+) -> None:
+    """Write a set in a form that others read."""
+    from limbeck.export import export_huggingface, export_npz, export_png_folder
+    from limbeck.synthetic import SyntheticSet
+
+    held = SyntheticSet.load(folder)
+    if to == "npz":
+        export_npz(held, out)
+    elif to == "png":
+        export_png_folder(held, out, undo=_undo(held))
+    elif to == "huggingface":
+        export_huggingface(held, out, undo=_undo(held))
+    else:
+        raise BadSetting(f"a set can't be exported to '{to}'. {nearest(to, ['npz', 'png', 'huggingface'])}")
+    if as_json:
+        print_json({"path": str(out), "form": to, "k": held.k})
+    else:
+        print(f"{held.k} samples in {out}.")
+
+
+def _undo(held: SyntheticSet) -> Any:
+    """How the set's samples turn back into pictures: from its own description, or, for ZCA, from its source."""
+    from limbeck.sources import load_source
+    from limbeck.sources._preprocessing import Preprocessing
+
+    if held.preprocessing.get("kind") == "zca":
+        return load_source(held.source).preprocessing.undo
+    return Preprocessing.restored(held.preprocessing).undo
