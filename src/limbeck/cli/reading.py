@@ -77,7 +77,7 @@ def verify(
         SyntheticSet.load(path)
         problems: list[str] = []
     else:
-        problems = list(check(path))
+        problems = [f"{problem.path}: {problem.message}" for problem in check(path)]
     if as_json:
         print_json({"path": str(path), "problems": problems})
     else:

@@ -1,0 +1,216 @@
+"""Verbs about studies: study run, study status, study table, study merge, plan, report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from limbeck.cli import app
+from limbeck.cli.making import JsonOption
+from limbeck.cli.printing import duration, interval, print_json, print_table
+from limbeck.errors import BadSetting, MissingData
+
+if TYPE_CHECKING:
+    from limbeck.study import Cell, Status, StudyFolder
+
+study = typer.Typer(help="Run a grid of methods, sizes, sets, configurations and seeds.", no_args_is_help=True)
+app.add_typer(study, name="study")
+
+StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY", help="A study's TOML file or its folder.")]
+RunsOption = Annotated[Path, typer.Option(help="The folder that holds the folders of studies.")]
+RUNS = Path("runs")
+
+
+@study.command()
+def run(
+    file: StudyArgument,
+    runs: RunsOption = RUNS,
+    runner: Annotated[str, typer.Option(help="serial, processes or 'processes(workers=4)'.")] = "processes",
+    shard: Annotated[str, typer.Option(help="Only part i/n of the cells, for job arrays.")] = "1/1",
+    extend: Annotated[bool, typer.Option(help="Go on although the study file has changed.")] = False,
+    retry: Annotated[bool, typer.Option(help="Run failed cells again.")] = False,
+    dry_run: Annotated[bool, typer.Option(help="Say what there is to do, and stop.")] = False,
+    report: Annotated[bool, typer.Option(help="End with the plan's answer and the report.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run what is left of a study; the same command goes on after any stop."""
+    from limbeck.runners import run_study
+    from limbeck.study import Study, StudyFolder, status
+
+    folder = StudyFolder(file) if file.is_dir() else StudyFolder.open(Study.load(file), runs, extend=extend)
+    if dry_run:
+        _print_status(folder, status(folder), as_json)
+        return
+    ended = run_study(folder, runner, part=shard, retry=retry, on_done=None if as_json else _teller(folder))
+    if as_json:
+        print_json({"folder": str(folder.path), **ended.to_dict()})
+        return
+    _print_status(folder, ended, as_json=False)
+    if report and ended.complete:
+        _answer_and_report(folder)
+
+
+def _teller(folder: StudyFolder) -> Callable[[Cell, dict[str, Any]], None]:
+    """Prints one line a finished cell, with its numbers, and how many are left."""
+    total, finished, begun = len(folder.cells()), len(folder.finished()), time.perf_counter()
+
+    def tell(cell: Cell, record: dict[str, Any]) -> None:
+        nonlocal finished
+        finished += 1
+        if "failed" in record:
+            facts = f"FAILED: {record['failed']}"
+        elif "rows" in record:
+            facts = "test error " + ", ".join(f"{row['error']:.3f}" for row in record["rows"])
+        else:
+            facts = duration(record["seconds"])
+        print(f"[{finished}/{total}] {duration(time.perf_counter() - begun):>12}  {cell.title}: {facts}", flush=True)
+
+    return tell
+
+
+@study.command()
+def status(file: StudyArgument, runs: RunsOption = RUNS, as_json: JsonOption = False) -> None:
+    """How far a study is, what failed and why, and what is left."""
+    from limbeck.study import status as state
+
+    folder = _folder(file, runs)
+    _print_status(folder, state(folder), as_json)
+
+
+@study.command()
+def table(
+    file: StudyArgument,
+    runs: RunsOption = RUNS,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, the form that `limbeck laws` reads.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """One row a training: method, configuration, k, set, seed, error, gap."""
+    from limbeck.study import table as rows_of
+    from limbeck.study import table_csv
+
+    rows = rows_of(_folder(file, runs))
+    if as_json:
+        print_json({"rows": rows})
+    elif as_csv:
+        print(table_csv(rows), end="")
+    else:
+        print_table(rows, ["method", "configuration", "k", "set", "seed", "error", "gap"])
+
+
+@study.command()
+def merge(
+    into: Annotated[Path, typer.Argument(help="The study folder that receives.")],
+    others: Annotated[list[Path], typer.Argument(help="Folders of the same study, from other shards or machines.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Bring finished cells of other folders into one; nothing that is there is changed."""
+    from limbeck.study import StudyFolder
+    from limbeck.study import merge as bring
+
+    done = bring(StudyFolder(into), [StudyFolder(other) for other in others])
+    facts = {"copied": done.copied, "known": done.known, "conflicts": list(done.conflicts)}
+    facts["unreadable"] = [str(path) for path in done.unreadable]
+    if as_json:
+        print_json(facts)
+    else:
+        print(f"{done.copied} cells copied, {done.known} were there already.")
+        for cell in done.conflicts:
+            print(f"CONFLICT: cell {cell[:16]} has two different results; the one in {into} was kept.")
+        for path in done.unreadable:
+            print(f"UNREADABLE: {path}")
+    if done.conflicts or done.unreadable:
+        raise typer.Exit(1)
+
+
+@app.command()
+def plan(
+    file: Annotated[Path, typer.Argument(metavar="STUDY", help="A study's TOML file, its folder, or a CSV of rows.")],
+    gap: Annotated[float | None, typer.Option(help="Target gap, a fraction; by default the study's own.")] = None,
+    configuration: Annotated[str | None, typer.Option("--configuration", "-c", help="Only this one.")] = None,
+    runs: RunsOption = RUNS,
+    as_json: JsonOption = False,
+) -> None:
+    """How many samples each method needs for a target gap, in one sentence and a table."""
+    from limbeck.laws import read_rows
+    from limbeck.planner import plan as answer
+    from limbeck.study import table as rows_of
+
+    if file.suffix == ".csv":
+        rows, target = read_rows(file), gap
+    else:
+        folder = _folder(file, runs)
+        rows, target = rows_of(folder), folder.study.target_gap if gap is None else gap
+    if target is None:
+        raise BadSetting("a table has no target of its own. Give one with --gap, such as --gap 0.05.")
+    planned = answer(rows, gap=target, configuration=configuration).to_dict()
+    if as_json:
+        print_json(planned)
+        return
+    _print_plan(planned)
+
+
+@app.command()
+def report(
+    file: StudyArgument,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="HTML file; by default in the folder.")] = None,
+    gap: Annotated[float | None, typer.Option(help="Target gap, a fraction; by default the study's own.")] = None,
+    runs: RunsOption = RUNS,
+    as_json: JsonOption = False,
+) -> None:
+    """Write one offline page: the answer, the laws, the pictures, the tables, how to repeat it."""
+    from limbeck.findings import findings
+    from limbeck.report import write_report
+
+    folder = _folder(file, runs)
+    path = write_report(findings(folder, gap), out or folder.path / "report.html")
+    if as_json:
+        print_json({"path": str(path)})
+    else:
+        print(f"Report: {path}")
+
+
+def _folder(file: Path, runs: Path) -> StudyFolder:
+    """The folder of a study that was run before. Raises `MissingData`."""
+    from limbeck.study import Study, StudyFolder
+
+    folder = StudyFolder(file if file.is_dir() else runs / Study.load(file).name)
+    if not (folder.path / "study.json").exists():
+        raise MissingData(f"{folder.path} holds no study yet. Run `limbeck study run {file}` first.")
+    return folder
+
+
+def _print_status(folder: StudyFolder, state: Status, as_json: bool) -> None:
+    if as_json:
+        print_json({"folder": str(folder.path), **state.to_dict()})
+        return
+    print_table([{"cells": kind, **vars(count)} for kind, count in state.counts.items()])
+    left = "unknown before the first cells" if state.seconds_left is None else duration(state.seconds_left)
+    print(f"{folder.path}: {duration(state.seconds_spent)} of work done, {left} left (one core).")
+    for failure in state.failures:
+        print(f"FAILED {failure['cell']}: {failure['reason']}")
+
+
+def _print_plan(planned: dict[str, Any]) -> None:
+    print(planned["sentence"])
+    print()
+    lines = []
+    for row in planned["rows"]:
+        line = {"method": row["method"], "configuration": row["configuration"]}
+        lines.append(line | {"k needed": interval(row), "why not": row.get("refusal")})
+    print_table(lines)
+    for note in [*planned.get("refusals", []), *planned.get("notes", [])]:
+        print(f"- {note if isinstance(note, str) else note['message']}")
+
+
+def _answer_and_report(folder: StudyFolder) -> None:
+    from limbeck.findings import findings
+    from limbeck.report import write_report
+
+    found = findings(folder)
+    print()
+    print(found["plan"]["sentence"] if "plan" in found else "Nothing was measured beside the references.")
+    print(f"Report: {write_report(found, folder.path / 'report.html').resolve()}")
