@@ -68,7 +68,7 @@ def write_record(path: Path, record: Mapping[str, Any]) -> None:
 def read_record(path: Path) -> dict[str, Any]:
     """Read a record. Raises `MissingData` where there is none, `CorruptFile` where it is not as written."""
     try:
-        record: dict[str, Any] = json.loads(_read_bytes(path))
+        record: dict[str, Any] = json.loads(read_bytes(path))
         if digest({key: value for key, value in record.items() if key != "sha256"}) == record["sha256"]:
             del record["sha256"]
             return record
@@ -103,7 +103,7 @@ def read_tensors(folder: Path, name: str) -> tuple[dict[str, Any], dict[str, Any
     manifest = read_record(folder / f"{safe_name(name)}.json")
     path = folder / f"{name}.safetensors"
     try:
-        tensors = load(_read_bytes(path))
+        tensors = load(read_bytes(path))
         sums = {key: tensor_digest(tensor) for key, tensor in tensors.items()}
     except LimbeckError:
         raise
@@ -120,7 +120,8 @@ def tensor_digest(tensor: Any) -> str:
     return digest_array(np.asarray(tensor.detach().cpu().contiguous().numpy()))
 
 
-def _read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
+    """A file's content. Raises `MissingData` where there is none or it can't be read."""
     try:
         return path.read_bytes()
     except FileNotFoundError:

@@ -1,0 +1,71 @@
+"""Runners: execute cells somewhere, nothing else. The same cells give the same records, whoever runs them."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from limbeck.errors import UnknownName
+from limbeck.study import Cell, Execute, Order, Status, StudyFolder, shard, status
+from limbeck.variants import Variant, make
+
+OnDone = Callable[[Cell, dict[str, Any]], None]
+"""Called in the caller's process with each cell that was run and its record."""
+
+
+class Runner(Variant):
+    """Settings of a place where cells are executed."""
+
+    @abstractmethod
+    def run(self, order: Order, folder: StudyFolder, on_done: OnDone, execute: Execute | None = None) -> None:
+        """Run all that the order hands out, and tell it of each that is done or has failed.
+
+        Raises `StoreFailure` where the disk refuses and `Interrupted` on Ctrl-C; finished cells and checkpoints stay.
+        """
+
+
+def run_study(
+    folder: StudyFolder,
+    runner: str | Runner = "processes",
+    *,
+    part: str = "1/1",
+    retry: bool = False,
+    on_done: OnDone | None = None,
+    execute: Execute | None = None,
+) -> Status:
+    """Run what is left of a study, or of its shard `part` = i/n, and say how it stands.
+
+    Cells that failed are left alone unless `retry` is given. Running it twice does nothing the second time.
+    """
+    chosen = make("runners", runner) if isinstance(runner, str) else runner
+    if not isinstance(chosen, Runner):
+        raise UnknownName(f"'{runner}' is no runner.")
+    cells = shard(folder.cells(), part)
+    order = Order(cells, folder.finished(), () if retry else folder.failed())
+    if order.left:
+        chosen.run(order, folder, on_done or (lambda cell, record: None), execute)
+    return status(folder)
+
+
+def settle(order: Order, cell: Cell, record: dict[str, Any], on_done: OnDone) -> None:
+    """Tell the order and the caller how a cell ended."""
+    if "failed" in record:
+        order.failed(cell)
+    else:
+        order.done(cell)
+    on_done(cell, record)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One torch thread, as everywhere else: sums over another number of threads differ in the last bits."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,206 @@
+"""One single-threaded process for each core."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from pydantic import Field, StrictInt
+
+from limbeck.errors import Interrupted, LimbeckError, StoreFailure
+from limbeck.runners import OnDone, Runner, one_thread, settle
+from limbeck.study import Cell, Execute, Order, StudyFolder, about, run_cell
+
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+GRACE_SECONDS = 20.0
+
+
+class Processes(Runner):
+    """Cells in one process for each core, each with one thread; the general win on a CPU.
+
+    A worker that dies (killed, out of memory) is replaced, and its cell is run once more; dying on it twice is that
+    cell's failure. A worker whose parent is gone ends itself.
+    """
+
+    workers: StrictInt = Field(0, ge=0, description="0 takes every core that this process may use")
+
+    def run(self, order: Order, folder: StudyFolder, on_done: OnDone, execute: Execute | None = None) -> None:
+        count = min(self.workers or cores(), order.left)
+        crew = [_Worker.hire(folder, execute) for _ in range(count)]
+        deaths: Counter[str] = Counter()
+        try:
+            while order.left:
+                _assign(order, crew)
+                busy = {end: worker for worker in crew if worker.cell for end in worker.ends}
+                for worker in {id(worker): worker for end in wait(list(busy)) for worker in [busy[end]]}.values():
+                    word, content = worker.hear()
+                    if word == "started":
+                        continue
+                    cell, worker.cell = worker.cell, None
+                    assert cell is not None
+                    if word == "died":
+                        crew[crew.index(worker)] = _Worker.hire(folder, execute)
+                        content = _after_death(worker, cell, folder, deaths)
+                    if content is None:
+                        order.again(cell)
+                    else:
+                        settle(order, cell, content, on_done)
+        except KeyboardInterrupt:
+            raise Interrupted("stopped; finished cells are kept. Run the same command to go on.") from None
+        finally:
+            _end(crew)
+
+
+@dataclass(eq=False)
+class _Worker:
+    """A process that runs the cells that are sent to it."""
+
+    process: BaseProcess
+    pipe: Connection
+    cell: Cell | None = None
+    started: bool = False
+
+    @classmethod
+    def hire(cls, folder: StudyFolder, execute: Execute | None) -> _Worker:
+        context = multiprocessing.get_context("spawn")
+        own, other = context.Pipe()
+        process = context.Process(target=_work, args=(other, folder, execute), daemon=True)
+        with _environment(ONE_THREAD):
+            process.start()
+        other.close()
+        return cls(process, own)
+
+    @property
+    def ends(self) -> tuple[Any, Any]:
+        """What to wait for: a word from it, or its end."""
+        return self.pipe, self.process.sentinel
+
+    def send(self, cell: Cell) -> None:
+        self.cell = cell
+        with suppress(OSError):  # of a dead one: its end is heard of next
+            self.pipe.send(cell)
+
+    def hear(self) -> tuple[str, Any]:
+        """`started`, `record` with a record, or `died`.
+
+        Raises `StoreFailure` where its disk refused and `LimbeckError` where it could not even start.
+        """
+        try:
+            word, content = self.pipe.recv() if self.pipe.poll() else ("died", None)
+        except (EOFError, OSError):
+            word, content = "died", None
+        self.started |= word == "started"
+        if word == "refused":
+            raise StoreFailure(content)
+        if word == "died" and not self.started:
+            self.process.join()
+            raise LimbeckError(
+                f"a worker process could not start (exit code {self.process.exitcode}). In a script of your own, call "
+                "the runner under `if __name__ == '__main__':`; else use the runner 'serial' to see the reason."
+            )
+        return word, content
+
+    def dismiss(self) -> None:
+        """End it, whatever it is doing."""
+        if self.process.is_alive():
+            self.process.kill()
+        self.process.join()
+        self.pipe.close()
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _assign(order: Order, crew: list[_Worker]) -> None:
+    for worker in crew:
+        if worker.cell is None:
+            cell = order.next()
+            if cell is None:
+                return
+            worker.send(cell)
+
+
+def _after_death(worker: _Worker, cell: Cell, folder: StudyFolder, deaths: Counter[str]) -> dict[str, Any] | None:
+    """The record of a cell whose worker died: what it may have written, a failure the second time, else None."""
+    worker.dismiss()
+    if folder.record_path(cell.id).exists():
+        return folder.record(cell.id)
+    deaths[cell.id] += 1
+    if deaths[cell.id] < 2:
+        return None
+    code = worker.process.exitcode or 0
+    how = f"signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"exit code {code}"
+    message = f"its worker died twice, by {how}. If memory ran out, use fewer workers or a smaller network or batch."
+    record = about(cell) | {"failed": message, "error": "WorkerDied", "seconds": 0.0}
+    folder.write(cell.id, record)
+    return record
+
+
+def _end(crew: list[_Worker]) -> None:
+    """Ask busy workers to checkpoint and end, wait a little, then end them."""
+    for worker in crew:
+        if worker.cell and worker.process.is_alive():
+            worker.process.terminate()
+        else:
+            worker.process.kill()
+    until = time.monotonic() + GRACE_SECONDS
+    for worker in crew:
+        worker.process.join(max(0.0, until - time.monotonic()))
+        worker.dismiss()
+
+
+@contextmanager
+def _environment(settings: Mapping[str, str]) -> Iterator[None]:
+    """Variables that a process to be started inherits; thread pools read them once, when they are loaded."""
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _work(pipe: Connection, folder: StudyFolder, execute: Execute | None) -> None:
+    """A worker's life: run what is sent, send back what came of it."""
+    # Ctrl-C reaches every process of a terminal: the parent decides, and ends the others by SIGTERM.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _stop)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        with one_thread():
+            pipe.send(("started", None))
+            while True:
+                cell = pipe.recv()
+                try:
+                    pipe.send(("record", run_cell(folder, cell, execute)))
+                except StoreFailure as error:
+                    pipe.send(("refused", str(error)))
+    except (EOFError, BrokenPipeError, KeyboardInterrupt, Interrupted):
+        return
+
+
+def _stop(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

@@ -1,0 +1,45 @@
+"""A study: a grid of methods, sizes, sets, configurations and seeds, run as pure cells that files remember.
+
+study = Study.load("digits.toml")
+folder = StudyFolder.open(study, "runs")
+run_study(folder)                   # limbeck.runners
+rows = table(folder)                # the form that limbeck.laws reads
+"""
+
+from __future__ import annotations
+
+from limbeck.study.cells import KINDS, Cell, shard
+from limbeck.study.folder import StudyFolder
+from limbeck.study.grid import Facts
+from limbeck.study.merge import Merged, merge, outcome
+from limbeck.study.order import Order
+from limbeck.study.rows import COLUMNS, table, table_csv
+from limbeck.study.status import Status, status
+from limbeck.study.study import Budget, Study
+from limbeck.study.verify import Problem, verify
+from limbeck.study.work import Execute, about, load_set, run_cell
+
+__all__ = [
+    "COLUMNS",
+    "KINDS",
+    "Budget",
+    "Cell",
+    "Execute",
+    "Facts",
+    "Merged",
+    "Order",
+    "Problem",
+    "Status",
+    "Study",
+    "StudyFolder",
+    "about",
+    "load_set",
+    "merge",
+    "outcome",
+    "run_cell",
+    "shard",
+    "status",
+    "table",
+    "table_csv",
+    "verify",
+]

@@ -1,0 +1,188 @@
+"""The grid of a study: method x k x set x configuration x seed, as cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from limbeck.dynamics import Dynamics
+from limbeck.errors import BadData
+from limbeck.streams import derive
+from limbeck.study.cells import Cell
+
+if TYPE_CHECKING:
+    from limbeck.configuration import Configuration
+    from limbeck.methods import Method
+    from limbeck.samples import Domain
+    from limbeck.sources import Source
+    from limbeck.study import Study
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a grid has to know of its source: enough to make cells without reading the samples again."""
+
+    spec: str
+    digest: str
+    shape: tuple[int, ...]
+    mirror: bool
+    class_names: tuple[str, ...]
+    counts: tuple[int, ...]  # training samples of each class
+
+    @classmethod
+    def of(cls, source: Source) -> Facts:
+        domain = source.domain
+        names = tuple(str(name) for name in source.class_names)
+        return cls(source.spec, source.digest, tuple(domain.shape), domain.mirror, names, source.class_counts())
+
+    @classmethod
+    def read(cls, held: Mapping[str, Any]) -> Facts:
+        """From a record."""
+        lists: dict[str, Any] = {key: tuple(value) for key, value in held.items() if isinstance(value, list)}
+        return cls(**{**held, **lists})
+
+    def about(self) -> dict[str, Any]:
+        """For a record."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+    @property
+    def domain(self) -> Domain:
+        from limbeck.samples import Domain
+
+        return Domain(self.shape, len(self.counts), self.mirror)
+
+
+def full_text(configuration: Configuration) -> str:
+    """A configuration with every setting written out, so that new defaults are new work and old records stay true."""
+    return "/".join(part.full_spec for part in configuration.parts)
+
+
+class Grid:
+    """The cells of a study on a source.
+
+    Seeds are derived from what they are for, never from an order: set seeds differ between methods and sizes, training
+    seeds between sets and configurations, so that replicates are independent and a larger study keeps what a smaller
+    one ran.
+
+    Raises `BadData` for a class with fewer training samples than the largest `per_class` and for configurations that
+    can't read such samples.
+    """
+
+    def __init__(self, study: Study, facts: Facts) -> None:
+        self._study = study
+        self._facts = facts
+        self._source = {"spec": facts.spec, "digest": facts.digest}
+        self._domain = facts.domain
+        self._costs: dict[tuple[Configuration, int], float] = {}
+        most = max(study.per_class)
+        for name, count in zip(facts.class_names, facts.counts, strict=True):
+            if count < most:
+                raise BadData(
+                    f"class '{name}' of {facts.spec} has {count} training samples, fewer than per_class = {most}. "
+                    f"Lower per_class to {count} or less, or give the class more samples."
+                )
+        for configuration in (study.distilled, *study.evaluated):
+            configuration.augmentation.check(self._domain)
+
+    def cells(self) -> list[Cell]:
+        """Every cell, each after those that it needs."""
+        experts: dict[str, Cell] = {}
+        sets = list(self._sets(experts))
+        trainings = [cell for made in sets for cell in self._trainings(made)]
+        return [*self._references(), *experts.values(), *sets, *trainings]
+
+    def _references(self) -> Iterator[Cell]:
+        for configuration, text in self._texts:
+            for index in range(self._study.reference_seeds):
+                yield Cell(
+                    "reference",
+                    {
+                        "source": self._source,
+                        "configuration": text,
+                        "seeds": [self._seed("reference", text, index)],
+                        "replicates": [index],
+                    },
+                    cost=self._training_cost(configuration, sum(self._facts.counts)),
+                )
+
+    def _sets(self, experts: dict[str, Cell]) -> Iterator[Cell]:
+        text = full_text(self._study.distilled)
+        for method in self._study.made:
+            for per_class in self._study.per_class:
+                needs = self._experts(method, per_class, experts)
+                cost = self._distillation_cost(method, per_class)
+                for index in range(self._study.sets):
+                    payload = {
+                        "source": self._source,
+                        "method": method.full_spec,
+                        "configuration": text,
+                        "per_class": per_class,
+                        "set": index,
+                        "seed": self._seed("distill", method.full_spec, per_class, index),
+                        "budget": self._study.distill.model_dump(),
+                        "experts": list(needs),
+                    }
+                    yield Cell("distill", payload, needs, cost)
+
+    def _experts(self, method: Method, per_class: int, experts: dict[str, Cell]) -> tuple[str, ...]:
+        """The ids of the experts that a method walks along, added to those that others need."""
+        walked = method.dynamics_configuration(self._study.distilled, self._domain, per_class)
+        plan = method.expert_plan(Dynamics(walked, self._domain))
+        if plan is None:
+            return ()
+        text = full_text(plan.configuration)
+        samples = sum(self._facts.counts)
+        cost = 3.0 * plan.configuration.architecture.flops(self._domain) * samples * plan.epochs
+        made = [
+            Cell(
+                "expert",
+                {"source": self._source, "configuration": text, "epochs": plan.epochs, "number": number},
+                cost=cost,
+            )
+            for number in range(plan.count)
+        ]
+        experts.update((cell.id, cell) for cell in made)
+        return tuple(cell.id for cell in made)
+
+    def _distillation_cost(self, method: Method, per_class: int) -> float:
+        """A rough guess, good enough to start long work early: passes over real and synthetic samples."""
+        budget = self._study.distill
+        steps = min(method.outer_steps(), budget.steps or method.outer_steps())
+        if steps == 0:
+            return 1.0
+        forward = self._study.distilled.architecture.flops(self._domain)
+        batch = len(self._facts.counts) * (2 * per_class + getattr(method, "batch_real", 0))
+        validation = self._training_cost(self._study.distilled, per_class * len(self._facts.counts))
+        return 3.0 * float(steps * forward * batch) + budget.candidates * validation
+
+    def _trainings(self, made: Cell) -> Iterator[Cell]:
+        replicates = list(range(self._study.seeds))
+        k = made.payload["per_class"] * len(self._facts.counts)
+        for configuration, text in self._texts:
+            payload = {
+                "source": self._source,
+                "method": made.payload["method"],
+                "per_class": made.payload["per_class"],
+                "set": made.payload["set"],
+                "distill": made.id,
+                "configuration": text,
+                "seeds": [self._seed("evaluate", made.id, text, index) for index in replicates],
+                "replicates": replicates,
+            }
+            yield Cell("evaluate", payload, (made.id,), self._training_cost(configuration, k) * len(replicates))
+
+    @cached_property
+    def _texts(self) -> list[tuple[Configuration, str]]:
+        return [(configuration, full_text(configuration)) for configuration in self._study.evaluated]
+
+    def _seed(self, *purpose: str | int) -> int:
+        """A seed for one purpose, small enough for every JSON reader."""
+        return derive(self._study.seed, *purpose) % 2**31
+
+    def _training_cost(self, configuration: Configuration, samples: int) -> float:
+        key = (configuration, samples)
+        if key not in self._costs:
+            self._costs[key] = float(configuration.flops(self._domain, samples))
+        return self._costs[key]

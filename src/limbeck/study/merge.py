@@ -1,0 +1,77 @@
+"""Bring the results of several folders of one study together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from limbeck.errors import BadData, CorruptFile, MissingData
+from limbeck.store import read_bytes, read_record, same_record, write_bytes
+from limbeck.study.folder import FAILED, StudyFolder, differences
+
+MEASURED = ("seconds", "finished", "limbeck")
+"""What a record says of the run, not of the result."""
+MEASURED_OF_ROWS = ("cost_seconds",)
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What a merge did. `conflicts` are cells that two folders answer differently; the first answer was kept."""
+
+    copied: int
+    known: int
+    conflicts: tuple[str, ...]
+    unreadable: tuple[Path, ...]
+
+
+def merge(into: StudyFolder, others: Sequence[StudyFolder]) -> Merged:
+    """Copy what is finished elsewhere and not here. Nothing that is here is changed.
+
+    Cells are pure, so two folders that differ on one cell mean another machine, another library or a changed file: each
+    such cell is named in `conflicts`. A failure here is kept beside a success from there, which then counts.
+
+    Raises `BadData` where a folder holds another study.
+    """
+    copied = known = 0
+    conflicts, unreadable = [], []
+    for other in others:
+        if changes := differences(other.study.settings(), into.study.settings()):
+            raise BadData(f"{other.path} holds another study than {into.path}: {'; '.join(changes)}. Name its own.")
+        for path in _records(other.path):
+            here = into.path / path.relative_to(other.path)
+            try:
+                record = read_record(path)
+                if not here.exists():
+                    _copy_object(record, other, into)
+                    write_bytes(here, read_bytes(path))
+                    copied += 1
+                elif path.name.endswith(FAILED) or same_record(outcome(record), outcome(read_record(here))):
+                    known += 1
+                else:
+                    conflicts.append(str(record["id"]))
+            except (CorruptFile, MissingData):
+                unreadable.append(path)
+    return Merged(copied, known, tuple(conflicts), tuple(unreadable))
+
+
+def outcome(record: dict[str, Any]) -> dict[str, Any]:
+    """A record without what was measured of its run: equal for equal cells, on one kind of machine."""
+    kept = {key: value for key, value in record.items() if key not in MEASURED}
+    if "rows" in kept:
+        kept["rows"] = [
+            {key: value for key, value in row.items() if key not in MEASURED_OF_ROWS} for row in kept["rows"]
+        ]
+    return kept
+
+
+def _records(root: Path) -> Iterator[Path]:
+    yield from (path for path in sorted((root / "cells").rglob("*.json")) if not path.name.startswith("."))
+
+
+def _copy_object(record: dict[str, Any], other: StudyFolder, into: StudyFolder) -> None:
+    """Tensors first and their manifest last, as they were written. A record arrives after what it names."""
+    if name := record.get("object"):
+        for suffix in (".safetensors", ".json"):
+            write_bytes(into.objects(name) / f"{name}{suffix}", read_bytes(other.objects(name) / f"{name}{suffix}"))

@@ -1,0 +1,109 @@
+"""How far a study is: what is done, what has failed and why, and how long the rest will take."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from limbeck.errors import CorruptFile
+from limbeck.study.cells import KINDS, Cell
+from limbeck.study.folder import StudyFolder
+from limbeck.study.order import Order
+
+
+@dataclass(frozen=True)
+class Count:
+    """Cells of one kind."""
+
+    done: int = 0
+    failed: int = 0
+    blocked: int = 0
+    left: int = 0
+
+
+@dataclass(frozen=True)
+class Status:
+    """A study's state. `seconds_left` is work, not time: divide it by the workers; None while nothing was measured."""
+
+    counts: dict[str, Count]
+    seconds_spent: float
+    seconds_left: float | None
+    failures: tuple[dict[str, str], ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left that could be run without a retry."""
+        return not any(count.left for count in self.counts.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return {**asdict(self), "failures": list(self.failures), "complete": self.complete}
+
+
+def status(folder: StudyFolder) -> Status:
+    """Counts by kind, seconds spent, an estimate of the seconds left, and the reasons of failed cells."""
+    cells = folder.cells()
+    finished, failed = folder.finished(), folder.failed()
+    blocked = Order(cells, finished, failed).blocked
+    states: dict[str, Counter[str]] = defaultdict(Counter)
+    spent: list[tuple[Cell, float]] = []
+    left: list[Cell] = []
+    failures = []
+    for cell in cells:
+        state = "left"
+        if cell.id in finished:
+            state = "done"
+            spent.append((cell, _seconds(folder, cell)))
+        elif cell.id in failed:
+            state = "failed"
+            failures.append({"cell": cell.title, "id": cell.id, "reason": _why(folder, cell)})
+        elif cell.id in blocked:
+            state = "blocked"
+        else:
+            left.append(cell)
+        states[cell.kind][state] += 1
+    counts = {kind: Count(**states[kind]) for kind in KINDS if kind in states}
+    total = sum(seconds for _, seconds in spent)
+    return Status(counts, total, seconds_left(spent, left), tuple(failures))
+
+
+def seconds_left(spent: Sequence[tuple[Cell, float]], left: Sequence[Cell]) -> float | None:
+    """Work left, from measured seconds per guessed operation.
+
+    A cell is judged by finished ones of its own group (kind, method and configuration), else of its kind, else by all.
+    """
+    if not left:
+        return 0.0
+    rates: dict[tuple[Any, ...], list[float]] = defaultdict(lambda: [0.0, 0.0])
+    for cell, seconds in spent:
+        for group in _groups(cell):
+            rates[group][0] += seconds
+            rates[group][1] += cell.cost
+    if () not in rates:
+        return None
+    total = 0.0
+    for cell in left:
+        seconds, cost = next(rates[group] for group in _groups(cell) if group in rates)
+        total += cell.cost * seconds / cost
+    return total
+
+
+def _groups(cell: Cell) -> list[tuple[Any, ...]]:
+    method = cell.payload.get("method") if cell.kind == "distill" else None
+    return [(cell.kind, method, cell.payload.get("configuration")), (cell.kind, method), (cell.kind,), ()]
+
+
+def _seconds(folder: StudyFolder, cell: Cell) -> float:
+    try:
+        return float(folder.record(cell.id)["seconds"])
+    except (CorruptFile, KeyError):
+        return 0.0
+
+
+def _why(folder: StudyFolder, cell: Cell) -> str:
+    try:
+        return str(folder.failure(cell.id)["failed"])
+    except (CorruptFile, KeyError):
+        return "its record can't be read"

@@ -1,0 +1,161 @@
+"""Run one cell: read what it needs from the folder, compute, remember. What goes wrong inside is a result."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from limbeck import __version__
+from limbeck.configuration import Configuration
+from limbeck.digest import canonical, digest
+from limbeck.errors import CorruptFile, Diverged, Interrupted, LimbeckError, StoreFailure
+from limbeck.store import read_tensors, tensor_digest, write_tensors
+from limbeck.study.cells import Cell
+from limbeck.study.folder import FORMAT, StudyFolder
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from limbeck.sources import Source
+    from limbeck.synthetic import SyntheticSet
+
+Execute = Mapping[str, Callable[[StudyFolder, Cell], dict[str, Any]]]
+
+
+def run_cell(folder: StudyFolder, cell: Cell, execute: Execute | None = None) -> dict[str, Any]:
+    """Run a cell and return its record, which is on disk by then; a finished cell is only read.
+
+    Divergence, NaN, running out of memory and any mistake in a user's own code make a record with `failed`, the reason.
+    `execute` maps kinds to functions of a folder and a cell that return a cell's result as JSON.
+
+    Raises `StoreFailure` where the disk refuses and `KeyboardInterrupt` or `Interrupted` where the user does: then
+    nothing is remembered but the checkpoints.
+    """
+    if folder.record_path(cell.id).exists():
+        return folder.record(cell.id)
+    started = time.perf_counter()
+    try:
+        result = (execute or EXECUTE)[cell.kind](folder, cell)
+        canonical(result)
+    except (StoreFailure, Interrupted):
+        raise
+    except Exception as error:
+        result = {"failed": reason(error), "error": type(error).__name__}
+    record = about(cell) | result | {"seconds": time.perf_counter() - started}
+    folder.write(cell.id, record)
+    return record
+
+
+def about(cell: Cell) -> dict[str, Any]:
+    """What every record says of its cell."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    own = {"format": FORMAT, "id": cell.id, "kind": cell.kind, "payload": dict(cell.payload)}
+    return own | {"finished": now, "limbeck": __version__}
+
+
+def reason(error: Exception) -> str:
+    """Why a cell failed, in a line; for what no one expected, with the place in the code."""
+    text = " ".join(str(error).split()) or "no more is known"
+    if isinstance(error, LimbeckError):
+        return text
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return f"out of memory: {text}. Use a smaller network or batch, or fewer workers at a time."
+    if isinstance(error, ValueError) and "not JSON compliant" in text:
+        return "a result is not a finite number: the training has diverged. Lower its learning rate."
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {text} ({last.filename.rsplit('/', 1)[-1]}, line {last.lineno})"
+
+
+def load_set(folder: StudyFolder, distill: str) -> SyntheticSet:
+    """The set that a distillation cell made. Raises `CorruptFile` where it is not the one that the record names."""
+    from limbeck.synthetic import SyntheticSet
+
+    record = folder.record(distill)
+    held = SyntheticSet.load(folder.objects(record["object"]), record["object"])
+    if held.digest != record["set"]:
+        raise CorruptFile(f"the set {record['object'][:12]} is not the one that its record names. Restore a copy.")
+    return held
+
+
+def _reference(folder: StudyFolder, cell: Cell) -> dict[str, Any]:
+    from limbeck.evaluate import reference
+
+    rows = reference(_source(cell), cell.payload["configuration"], cell.payload["seeds"])
+    return {"rows": _finite(rows)}
+
+
+def _expert(folder: StudyFolder, cell: Cell) -> dict[str, Any]:
+    from limbeck.dynamics import Dynamics
+    from limbeck.states import ExpertPlan
+    from limbeck.states.experts import train_expert
+
+    source, held = _source(cell), cell.payload
+    configuration = Configuration.parse(held["configuration"])
+    plan = ExpertPlan(configuration, held["epochs"], count=1)
+    trajectory = train_expert(plan, Dynamics(configuration, source.domain), source.train, held["number"])
+    name = digest([cell.id, tensor_digest(trajectory)])
+    write_tensors(folder.objects(name), name, {"trajectory": trajectory}, {"kind": "expert", **held})
+    return {"object": name}
+
+
+def _trajectory(folder: StudyFolder, expert: str) -> Tensor:
+    name = folder.record(expert)["object"]
+    tensors, _ = read_tensors(folder.objects(name), name)
+    trajectory: Tensor = tensors["trajectory"]
+    return trajectory
+
+
+def _distill(folder: StudyFolder, cell: Cell) -> dict[str, Any]:
+    from limbeck.distill import distill
+
+    held = cell.payload
+    budget = {key: value for key, value in held["budget"].items() if value}
+    experts = cache(lambda number: _trajectory(folder, held["experts"][number]))
+    made = distill(
+        _source(cell),
+        held["method"],
+        held["configuration"],
+        held["per_class"],
+        seed=held["seed"],
+        folder=folder.work(cell.id),
+        experts=experts if held["experts"] else None,
+        **budget,
+    )
+    # A set's name covers what it is called too: two methods may well choose the same samples.
+    name = digest([made.digest, held["method"], held["configuration"], held["per_class"], held["seed"]])
+    made.save(folder.objects(name), name)
+    return {"object": name, "set": made.digest, "k": made.k, "bytes": made.bytes}
+
+
+def _evaluate(folder: StudyFolder, cell: Cell) -> dict[str, Any]:
+    from limbeck.evaluate import evaluate
+
+    made = load_set(folder, cell.payload["distill"])
+    rows = evaluate(made, cell.payload["configuration"], _source(cell), cell.payload["seeds"])
+    return {"rows": _finite(rows), "k": made.k, "bytes": made.bytes}
+
+
+def _source(cell: Cell) -> Source:
+    """The source that the cell names, kept between cells. Raises `CorruptFile` where its data are others now."""
+    from limbeck.sources import load_source
+
+    source = load_source(cell.payload["source"]["spec"])
+    if source.digest != cell.payload["source"]["digest"]:
+        raise CorruptFile(f"the data of {source.spec} changed since the study was begun. Restore them.")
+    return source
+
+
+def _finite(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    for row in rows:
+        if not 0 <= row["error"] <= 1:
+            raise Diverged(
+                f"seed {row.get('seed')} ended with a test error of {row['error']}. Lower the learning rate."
+            )
+    return rows
+
+
+EXECUTE: Execute = {"reference": _reference, "expert": _expert, "distill": _distill, "evaluate": _evaluate}
