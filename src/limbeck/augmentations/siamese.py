@@ -74,7 +74,9 @@ class Siamese(Augmentation):
                 view = _linear_map(_scaling(*factors), self.align_corners)
             case "rotate":
                 degrees = ROTATION_DEGREES * (2 * torch.rand(count, generator=generator) - 1)
-                view = _linear_map(_rotation(degrees, height / width), self.align_corners)
+                border = int(self.align_corners)  # [-1, 1] spans the outermost centres, one pixel less than the image
+                aspect = (height - border) / (width - border)
+                view = _linear_map(_rotation(degrees, aspect), self.align_corners)
         return lambda x, y: (view(x), y)
 
     def check(self, domain: Domain) -> None:
