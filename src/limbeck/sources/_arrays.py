@@ -39,7 +39,7 @@ def checked_samples(x: Any, layout: Layout = "auto", what: str = "x_train") -> n
 
 
 def checked_labels(y: Any, length: int, classes: int, what: str = "y_train") -> np.ndarray[Any, Any]:
-    """Labels as int64 (n,), in 0..classes-1 where `classes` is not 0. Raises `BadData`."""
+    """Labels as int64 (n,), in 0..classes-1; `classes` 0 means not known yet. Raises `BadData`."""
     labels = np.asarray(y)
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
@@ -53,7 +53,7 @@ def checked_labels(y: Any, length: int, classes: int, what: str = "y_train") -> 
     if not np.isfinite(whole).all() or (whole != np.floor(whole)).any():
         odd = labels[~np.isfinite(whole) | (whole != np.floor(whole))][0]
         raise BadData(f"{what} holds {odd}, which is no whole number. Labels number the classes 0, 1, 2, ...")
-    if (low := whole.min()) < 0 or (classes and whole.max() >= classes):
+    if (low := whole.min()) < 0 or whole.max() >= (classes or length):  # every class needs samples
         worst = int(low if low < 0 else whole.max())
         allowed = f"0 to {classes - 1}" if classes else "0, 1, 2, ..."
         raise BadData(f"{what} holds the label {worst}; the classes are {allowed}. Correct it or name more classes.")
@@ -62,10 +62,7 @@ def checked_labels(y: Any, length: int, classes: int, what: str = "y_train") -> 
 
 def checked_classes(labels: np.ndarray[Any, Any], names: tuple[str, ...]) -> tuple[str, ...]:
     """The class names, or numbers in their place. Raises `BadData` where a class has fewer than 2 training samples."""
-    highest = int(labels.max())
-    if not names and highest > len(labels):
-        raise BadData(f"y_train holds the label {highest} among {len(labels)} samples. Number the classes 0, 1, 2, ...")
-    names = names or tuple(str(number) for number in range(highest + 1))
+    names = names or tuple(str(number) for number in range(int(labels.max()) + 1))
     counts = np.bincount(labels, minlength=len(names))
     if len(names) < 2 or np.count_nonzero(counts) < 2:
         only = names[int(labels[0])]

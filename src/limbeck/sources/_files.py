@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import http.client
 import io
 import os
 import tarfile
@@ -46,15 +47,14 @@ class Published:
         the system is not the genuine one. In a folder of the user's own, other files of the same format are read too.
         """
         places = self._places(folder)
-        found = next((place for place in places if all(_present(place, name) for name in self.sums)), None)
+        found = next((place for place in places if self._is_in(place)), None)
         if found is None and download:
             found = self._fetch(Path(folder).expanduser() if folder else data_folder() / self.name)
         if found is None:
+            wanted = ", ".join(self.sums) + (f" or {self.archive}" if self.archive else "")
             looked = ", ".join(str(place) for place in places)
-            raise MissingData(
-                f"{self.name} was not found. Looked for {', '.join(self.sums)} in {looked}. {self.advice}"
-            )
-        held = {name: _unpacked(path) for name in self.sums if (path := _present(found, name))}
+            raise MissingData(f"{self.name} was not found. Looked for {wanted} in {looked}. {self.advice}")
+        held = self._read(found)
         changed = [name for name, content in held.items() if hashlib.sha256(content).hexdigest() != self.sums[name]]
         if changed and not folder:
             raise CorruptFile(
@@ -104,7 +104,7 @@ def fetch(address: str, sha256: str = "") -> bytes:
     try:
         with urllib.request.urlopen(address, timeout=PATIENCE_SECONDS) as answer:
             content: bytes = answer.read(LARGEST)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise MissingData(
             f"{address} could not be downloaded ({error}). Try again, or get the file yourself and give its folder=."
         ) from None

@@ -34,7 +34,7 @@ class Preprocessing:
 
     kind: Kind
     limits: tuple[float, float] | None  # raw values of black and white; None for vectors, which are not shown
-    parameters: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
+    parameters: Mapping[str, Tensor] = field(default_factory=dict, repr=False, compare=False)
     digest: str = ""
 
     def apply(self, raw: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from pydantic import Field
 from limbeck.errors import BadData, BadSetting, CorruptFile, MissingData, MissingExtra, nearest
 from limbeck.sources import RawData, SourceVariant
 from limbeck.sources._draws import Labelled
-from limbeck.sources.npz import from_npz
+from limbeck.sources._npz import read_npz
 
 SPLITS = {"train": {"train"}, "validation": {"validation", "val", "valid"}, "test": {"test"}}
 
@@ -34,7 +34,7 @@ class Embeddings(SourceVariant):
         if not self.path:
             raise BadSetting("embeddings needs a file: embeddings(path=mine.npz) or embeddings(path=mine.parquet).")
         path = Path(self.path).expanduser()
-        raw = self._table(path) if path.suffix == ".parquet" else from_npz(path, False, "auto", self.test_fraction)
+        raw = self._table(path) if path.suffix == ".parquet" else read_npz(path, False, "auto", self.test_fraction)
         if (shape := np.shape(raw.train[0])) and len(shape) != 2:
             raise BadData(f"{path}: x_train has shape {shape}; vectors (n, features) are needed. Use npz for images.")
         return raw
@@ -71,7 +71,7 @@ def _columns(path: Path, needed: list[str], optional: str) -> Any:
         for name in needed:
             if name not in known:
                 raise BadData(f"{path} has no column '{name}'. {nearest(name, known)}")
-        wanted = needed + ([optional] if optional in known else [])
+        wanted = list(dict.fromkeys([*needed, *([optional] if optional in known else [])]))
         table = pyarrow.parquet.read_table(path, columns=wanted)
     except (pyarrow.ArrowException, OSError) as error:
         raise CorruptFile(f"{path} is no whole parquet file ({error}). Write it again or restore a copy.") from None
