@@ -21,6 +21,8 @@ from limbeck.laws.notes import Code, Note
 
 Floats = NDArray[np.float64]
 
+GAMMA_SD = 0.1  # prior sd of gamma: over two decades of k the spread changes by a factor of 1.6
+
 
 @dataclass(frozen=True)
 class Levels:
@@ -100,8 +102,8 @@ def level_means(
 
     `k`, `gap`, `set_id` have one entry a run; `reference` is (sd of one reference run, number of reference runs), None
     when unknown. The pooled variance of a set's mean is `s^2 = sum_k sum_d (y_kd - y_k)^2 / v_k / sum_k (D_k - 1)`. A
-    level's own variance (two or so degrees of freedom) is never used for its weight; where the spread clearly changes
-    with k, `v_k = k^(-2 gamma)` with gamma shrunk by its own uncertainty.
+    level's own variance (two or so degrees of freedom) is never used for its weight; `v_k = k^(-2 gamma)` lets the spread
+    change with k, with gamma shrunk by its own uncertainty.
 
     Raises `BadData` for values that are not finite, or k below 1.
     """
@@ -170,10 +172,10 @@ def _assemble(
     k, level_of = np.unique(unit_k, return_inverse=True)
     sets = np.bincount(level_of).astype(float)
     mean = np.bincount(level_of, weights=unit_gap) / sets
-    squares = np.bincount(level_of, weights=(unit_gap - mean[level_of]) ** 2)
+    squares = np.bincount(level_of, weights=(unit_gap - mean[level_of]) ** 2).astype(float)
     runs: Floats = np.bincount(level_of, weights=unit_runs).astype(float)
     df = float(np.sum(sets - 1))
-    gamma, notes = _gamma(k, squares, np.asarray(sets - 1, float)) if heteroscedastic else (0.0, [])
+    gamma, doubt, notes = _gamma(k, squares, sets - 1.0) if heteroscedastic else (0.0, 0.0, [])
     v = (k / k[0]) ** (-2 * gamma)
     pooled = float(np.sum(squares / v) / df) if df > 0 else 1.0
     if df > 0 and pooled <= 1e-24:
@@ -183,18 +185,23 @@ def _assemble(
         )
     shift_sd, shift_df, more = _shift(reference, within_sd, within_df)
     return Levels(
-        k=k, mean=mean, sets=sets, runs=runs, variance=pooled * v / sets, df=df,
+        k=k, mean=mean, sets=sets, runs=runs, variance=pooled * v / sets,
+        df=df / (1 + doubt * df / 2),  # Satterthwaite: 2 / df of a log variance, plus the doubt about gamma
         gamma=gamma, shift_sd=shift_sd, shift_df=shift_df, unit_k=unit_k, unit_gap=unit_gap, unit_runs=unit_runs,
         within_sd=within_sd, within_df=within_df,
         components=components(pooled if df > 0 else None, within_sd, unit_runs, reference), notes=(*notes, *more),
     )  # fmt: skip
 
 
-def _gamma(k: Floats, squares: Floats, df: Floats) -> tuple[float, list[Note]]:
-    """How the spread changes with k: log variance regressed on log k, by the exact moments of a log chi-square."""
+def _gamma(k: Floats, squares: Floats, df: Floats) -> tuple[float, float, list[Note]]:
+    """How the spread changes with k: log variance regressed on log k, by the exact moments of a log chi-square.
+
+    gamma has a normal prior of mean 0 and sd `GAMMA_SD`: few sets say little of it, and a yes-or-no test on them gives
+    intervals that are too short. Returns gamma and the variance that its uncertainty adds to a level's log variance.
+    """
     seen = (df > 0) & (squares > 0)
     if seen.sum() < 4:
-        return 0.0, []
+        return 0.0, 0.0, []
     half = df[seen] / 2
     log_variance = np.log(squares[seen] / df[seen]) - digamma(half) + np.log(half)
     weight = 1 / polygamma(1, half)
@@ -202,12 +209,14 @@ def _gamma(k: Floats, squares: Floats, df: Floats) -> tuple[float, list[Note]]:
     x = x - np.average(x, weights=weight)
     spread = float(np.sum(weight * x**2))
     slope = float(np.sum(weight * x * log_variance)) / spread
-    z = slope * math.sqrt(spread)
+    error = 1 / (4 * spread)  # variance of gamma = -slope / 2
+    shrink = GAMMA_SD**2 / (GAMMA_SD**2 + error)
+    gamma, z = -slope / 2 * shrink, slope * math.sqrt(spread)
+    doubt = 4 * shrink * error * float(np.mean(x**2)) / 2  # halved: errors of the two ends partly cancel
     if abs(z) < 1.96:
-        return 0.0, []
-    gamma = -slope / 2 * (1 - 1 / z**2)
+        return gamma, doubt, []
     message = f"The spread between sets changes with k (as k^{-gamma:.2f}, z = {z:.1f}): levels are weighted for it."
-    return gamma, [Note(Code.heteroscedastic, message)]
+    return gamma, doubt, [Note(Code.heteroscedastic, message)]
 
 
 def _shift(

@@ -62,7 +62,7 @@ def _weighted(levels: Levels, place: NDArray[np.intp], root_noise: Floats, weigh
     mean = np.bincount(place, weights=weight * levels.unit_gap) / total
     squares = float(np.sum(weight**2 * ((levels.unit_gap - mean[place]) / root_noise) ** 2))
     kept = float(weight.mean())
-    df = max(levels.df, 1e-12)
-    pooled = max(squares / df / kept**2, 1e-18) if levels.df > 0 else 1.0
+    spare = float(levels.sets.sum()) - len(levels.k)
+    pooled = max(squares / spare / kept**2, 1e-18) if spare else 1.0
     variance = pooled * levels.relative_noise(levels.k) / levels.sets
     return replace(levels, mean=mean, variance=variance)
