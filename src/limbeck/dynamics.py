@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -135,8 +135,10 @@ class Dynamics:
         return State(vector, buffers, self.configuration.optimizer.start(vector))
 
     def restarted(self, vector: Tensor, buffers: Buffers | None = None) -> State:
-        """A state with given parameters and fresh moments."""
-        return State(vector, buffers or {}, self.configuration.optimizer.start(vector))
+        """A state with given parameters and fresh moments; buffers, where not given, as before any training."""
+        if buffers is None:
+            buffers = _copied(dict(self.network.module.named_buffers()))
+        return State(vector, buffers, self.configuration.optimizer.start(vector))
 
     def view(self, x: Tensor, y: Tensor, seed: int, step: int) -> tuple[Tensor, Tensor]:
         """The augmented batch that the run with this seed sees at a step."""
@@ -155,9 +157,9 @@ class Dynamics:
         restart = schedule.restarts(state.step)
         moments = optimizer.start(state.vector) if restart else state.moments
         since = 0 if restart else state.since_restart
-        vector = state.vector if differentiable else state.vector.detach()
+        vector = state.vector if differentiable and state.vector.requires_grad else state.vector.detach()
         if not vector.requires_grad:
-            vector = vector.requires_grad_()
+            vector.requires_grad_()  # of our own detached view: the caller's tensor stays as it was
         with torch.enable_grad():
             loss = self.loss(vector, state.buffers, x, y)
             (gradient,) = torch.autograd.grad(loss.sum(), vector, create_graph=differentiable)
@@ -220,10 +222,10 @@ def train(
     """Train one network on samples with soft labels, for the schedule's steps or the given number.
 
     `on_step` is called with the state before the first step and after each. Raises `Diverged` where the parameters
-    leave the finite range.
+    leave the finite range. The given `start` is left as it is.
     """
     begun = time.perf_counter()
-    state = start if start is not None else dynamics.initial(derive(seed, "init"))
+    state = dynamics.initial(derive(seed, "init")) if start is None else start.detached()
     samples = samples.to(dynamics.device, dynamics.dtype)
     steps = dynamics.configuration.schedule.steps if steps is None else steps
     if on_step:
@@ -244,7 +246,8 @@ def train_many(
 
     `loop` trains one after the other; `stacked` trains all at once under vmap; `auto` stacks where that was measured
     to win. The results are equal up to float rounding: 1e-9 relative in float64; in float32, rounding grows with
-    the number of steps.
+    the number of steps. A parameter without a slope, as a bias before a norm, has nothing but rounding to follow, and
+    an adaptive optimizer with a small epsilon makes whole steps of it; the network's function is not changed by them.
     """
     sets = [samples] * len(seeds) if isinstance(samples, Samples) else list(samples)
     if how == "auto":
@@ -280,24 +283,25 @@ def unroll(
 ) -> Tensor:
     """The parameters (p,) after `steps` updates on samples, differentiable in x, y, `rate` and the start.
 
-    `graph` keeps the whole unroll; `constant` keeps only the state vectors and, going backwards, recomputes one step
-    at a time and pulls the adjoint through it (the exact gradient, with one step's graph in memory):
-    a_i = (d U_i / d state)^T a_(i+1), and the leaves collect (d U_i / d leaf)^T a_(i+1).
+    Equal to what `train` reaches; a given `rate` replaces the configuration's own rate and schedule. Running
+    statistics are left alone. `graph` keeps the whole unroll; `constant` keeps only the state vectors and, going
+    backwards, recomputes one step at a time and pulls the adjoint through it (the exact gradient, with one step's
+    graph in memory): a_i = (d U_i / d state)^T a_(i+1), and the leaves collect (d U_i / d leaf)^T a_(i+1).
     """
     plan = list(batches(seed, len(samples), dynamics.configuration.schedule.batch, steps))
-    rate = dynamics.configuration.optimizer.lr if rate is None else rate
-    rate = torch.as_tensor(rate, dtype=start.vector.dtype, device=start.vector.device)
+    own_rate = rate is None
+    rate = torch.as_tensor(0.0 if rate is None else rate, dtype=start.vector.dtype, device=start.vector.device)
 
-    def advance(state: State, x: Tensor, y: Tensor, step_size: Tensor, index: int) -> State:
-        # Running statistics are left alone: a recomputed step must not see what the first pass changed.
+    def advance(state: State, x: Tensor, y: Tensor, step_size: Tensor, index: int, differentiable: bool) -> State:
+        # A recomputed step must not see what the first pass changed: each gets running statistics to spoil.
         state = State(state.vector, _copied(start.buffers), state.moments, state.step, state.since_restart)
         x, y = dynamics.view(x[plan[index]], y[plan[index]], seed, state.step)
-        return dynamics.step(state, x, y, rate=step_size, differentiable=True)
+        return dynamics.step(state, x, y, rate=None if own_rate else step_size, differentiable=differentiable)
 
     if memory == "graph":
         state = start
         for index in range(steps):
-            state = advance(state, samples.x, samples.y, rate, index)
+            state = advance(state, samples.x, samples.y, rate, index, differentiable=True)
         return state.vector
     return _ConstantMemory.apply(advance, start, steps, samples.x, samples.y, rate, start.vector, *start.moments)
 
@@ -309,12 +313,11 @@ class _ConstantMemory(torch.autograd.Function):
     def forward(
         ctx: Any, advance: Any, start: State, steps: int, x: Tensor, y: Tensor, rate: Tensor, *carried: Tensor
     ) -> Tensor:
-        state = State(carried[0], start.buffers, carried[1:], start.step, start.since_restart).detached()
+        state = State(carried[0], {}, carried[1:], start.step, start.since_restart).detached()
         path = []
         for index in range(steps):
-            path.append(state)
-            with torch.enable_grad():
-                state = advance(state, x, y, rate, index).detached()
+            path.append(replace(state, buffers={}))
+            state = advance(state, x, y, rate, index, differentiable=False)
         ctx.advance, ctx.path = advance, path
         ctx.save_for_backward(x, y, rate)
         return state.vector
@@ -322,22 +325,28 @@ class _ConstantMemory(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, adjoint: Tensor) -> Any:
-        leaves = [leaf.detach().requires_grad_(leaf.is_floating_point()) for leaf in ctx.saved_tensors]
-        totals = [torch.zeros_like(leaf) for leaf in leaves]
-        moment_adjoints: tuple[Tensor, ...] = ()
+        needed = ctx.needs_input_grad[3:6]  # x, y, rate
+        leaves = [leaf.detach().requires_grad_(need) for leaf, need in zip(ctx.saved_tensors, needed, strict=True)]
+        totals = {place: torch.zeros_like(leaf) for place, leaf in enumerate(leaves) if leaf.requires_grad}
+        moment_adjoints: tuple[Tensor, ...] = ()  # at first: the result does not depend on the last moments
         for index in reversed(range(len(ctx.path))):
             before: State = ctx.path[index]
             inputs = [tensor.detach().requires_grad_() for tensor in (before.vector, *before.moments)]
             with torch.enable_grad():
-                state = State(inputs[0], before.buffers, tuple(inputs[1:]), before.step, before.since_restart)
-                after = ctx.advance(state, *leaves, index)
-            outputs = [after.vector, *after.moments][: 1 + (len(moment_adjoints) or 0)]
+                state = replace(before, vector=inputs[0], moments=tuple(inputs[1:]))
+                after = ctx.advance(state, *leaves, index, differentiable=True)
+            outputs = [after.vector, *after.moments][: 1 + len(moment_adjoints)]
             pulled = torch.autograd.grad(
-                outputs, [*inputs, *leaves], [adjoint, *moment_adjoints], allow_unused=True, materialize_grads=True
+                outputs,
+                [*inputs, *(leaves[place] for place in totals)],
+                [adjoint, *moment_adjoints],
+                allow_unused=True,
+                materialize_grads=True,
             )
             adjoint, moment_adjoints = pulled[0], tuple(pulled[1 : len(inputs)])
-            totals = [total + part for total, part in zip(totals, pulled[len(inputs) :], strict=True)]
-        return None, None, None, *totals, adjoint, *moment_adjoints
+            for place, part in zip(totals, pulled[len(inputs) :], strict=True):
+                totals[place] += part
+        return None, None, None, totals.get(0), totals.get(1), totals.get(2), adjoint, *moment_adjoints
 
 
 def _stack(states: list[State]) -> State:
