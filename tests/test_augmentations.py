@@ -293,7 +293,7 @@ def test_rotation_is_uniform_up_to_fifteen_degrees(corners: str) -> None:
 
 
 def test_rotation_and_scaling_equal_kornias() -> None:
-    """kornia takes pixel centres to [-1, 1] as `align_corners=true` does; its scale factor enlarges where ours shrinks the grid."""
+    """kornia takes pixel centres to [-1, 1] as `align_corners=true` does."""
     x = samples(Domain((3, 12, 10), 4), 1)[0]
     degrees, seen = rotations(x, "true", 20)
     expected = kornia.geometry.transform.rotate(x.expand(20, -1, -1, -1), degrees, align_corners=True)
