@@ -18,7 +18,7 @@ RULES = [
     "sgd(lr=0.1, momentum=0.0)",
     "sgd(lr=0.1, momentum=0.9, weight_decay=0.01)",
     "sgd(lr=0.1, momentum=0.9, nesterov=true)",
-    # With Adam's usual epsilon, a bias before a norm (no slope but rounding) would make steps of what rounding it meets.
+    # A bias before a norm has no slope but rounding, and Adam's usual epsilon would make whole steps of it.
     "adam(lr=0.01, epsilon=1e-3)",
     "adamw(lr=0.01, epsilon=1e-3, weight_decay=0.1)",
 ]
@@ -31,14 +31,15 @@ Leaves = tuple[Tensor, Tensor, Tensor, State]
 
 
 def leaves(dynamics: Dynamics, count: int = 7) -> Leaves:
-    """Pixels, label logits, a step size and a start that has already moved, so that no moment is zero."""
+    """Pixels, label logits, a step size and a start in mid-training, with no moment near zero."""
     generator = torch.Generator().manual_seed(4)
     domain = dynamics.domain
     x = torch.randn(count, *domain.shape, generator=generator, dtype=torch.float64)
     logits = torch.randn(count, domain.classes, generator=generator, dtype=torch.float64)
     samples = Samples(x, torch.softmax(logits, 1), logits.argmax(1))
     begun = train(dynamics, samples, 3, steps=2).state
-    start = State(begun.vector, dynamics.initial(9).buffers, begun.moments, 0, begun.since_restart)
+    moments = tuple(moment + 1e-3 for moment in begun.moments)
+    start = State(begun.vector, dynamics.initial(9).buffers, moments, 0, begun.since_restart)
     return x, logits, torch.tensor(0.07, dtype=torch.float64), start
 
 
