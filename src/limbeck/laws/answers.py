@@ -20,6 +20,7 @@ from limbeck.laws.diagnostics import (
     verdicts,
 )
 from limbeck.laws.estimate import Estimate
+from limbeck.laws.levels import Levels
 from limbeck.laws.notes import Code, Note
 from limbeck.laws.scaling import Exponent, Interval, ScalingFit, fit_levels
 from limbeck.laws.table import Group, Row, groups
@@ -65,13 +66,20 @@ def _point(k: float) -> float:
 
 def _group(group: Group, gaps: list[float], at: list[float], settings: dict[str, Any]) -> dict[str, Any]:
     head = {"method": group.method, "configuration": group.configuration}
-    measured = {"levels": _levels(group), "variance_components": group.levels.components.to_dict()}
+    if group.levels is None:
+        return {**head, **_nothing(gaps, at, "there is no full-data reference"), "notes": _plain(group.notes)}
+    measured = {"levels": _levels(group.levels), "variance_components": group.levels.components.to_dict()}
     try:
         fit = fit_levels(group.levels, **settings)
     except BadData as error:
         if len(group.levels.k) > 3:
             raise
-        return {**head, **_nothing(gaps, at), **measured, "notes": [_too_few(error), *_plain(group.notes)]}
+        return {
+            **head,
+            **_nothing(gaps, at, "too few values of k were measured"),
+            **measured,
+            "notes": [_too_few(error), *_plain(group.notes)],
+        }
     required = [required_k(fit, gap) for gap in gaps]
     notes = [*group.notes, *fit.notes, *identifiability(fit), *verdicts(fit)]
     notes += [note for one in required for note in one.notes]
@@ -89,7 +97,7 @@ def _group(group: Group, gaps: list[float], at: list[float], settings: dict[str,
         "degrees_of_freedom": fit.profile.df,
         "level": fit.level,
         "curve": _curve(fit),
-        "fixed_exponent": _fixed(group, gaps, at, settings) if fit.profile.fixed_exponent is None else None,
+        "fixed_exponent": _fixed(group.levels, gaps, at, settings) if fit.profile.fixed_exponent is None else None,
         "alternatives": compare(fit.levels, at).to_dict(),
         "diagnostics": _diagnostics(fit),
     }
@@ -109,9 +117,8 @@ def _far(k: float, fit: ScalingFit) -> Note:
     return Note(Code.extrapolation, message)
 
 
-def _nothing(gaps: list[float], at: list[float]) -> dict[str, Any]:
+def _nothing(gaps: list[float], at: list[float], reason: str) -> dict[str, Any]:
     nothing = Estimate.of(None).to_dict()
-    reason = "too few values of k were measured for a law"
     return {
         **{name: dict(nothing) for name in ("floor", "exponent", "amplitude", "saturation_k")},
         "required_k": [{"gap": gap, **nothing, "unreachable_confidence": None, "refusal": reason} for gap in gaps],
@@ -119,8 +126,7 @@ def _nothing(gaps: list[float], at: list[float]) -> dict[str, Any]:
     }
 
 
-def _levels(group: Group) -> list[dict[str, float]]:
-    levels = group.levels
+def _levels(levels: Levels) -> list[dict[str, float]]:
     columns = (levels.k, levels.mean, levels.sets, levels.runs)
     return [dict(zip(("k", "gap", "sets", "runs"), map(float, one), strict=True)) for one in zip(*columns, strict=True)]
 
@@ -131,9 +137,9 @@ def _curve(fit: ScalingFit) -> list[dict[str, float | None]]:
     return [{"k": float(k), **fit.gap(float(k)).to_dict()} for k in ks]
 
 
-def _fixed(group: Group, gaps: list[float], at: list[float], settings: dict[str, Any]) -> dict[str, Any]:
+def _fixed(levels: Levels, gaps: list[float], at: list[float], settings: dict[str, Any]) -> dict[str, Any]:
     """The same with the exponent held at 1/2: only to be read beside the free one."""
-    fit = fit_levels(group.levels, **{**settings, "exponent": 0.5})
+    fit = fit_levels(levels, **{**settings, "exponent": 0.5})
     return {
         **fit.to_dict(),
         "required_k": [required_k(fit, gap).to_dict() for gap in gaps],

@@ -102,8 +102,8 @@ def level_means(
 
     `k`, `gap`, `set_id` have one entry a run; `reference` is (sd of one reference run, number of reference runs), None
     when unknown. The pooled variance of a set's mean is `s^2 = sum_k sum_d (y_kd - y_k)^2 / v_k / sum_k (D_k - 1)`. A
-    level's own variance (two or so degrees of freedom) is never used for its weight; `v_k = k^(-2 gamma)` lets the spread
-    change with k, with gamma shrunk by its own uncertainty.
+    level's own variance (two or so degrees of freedom) is never used for its weight; `v_k = k^(-2 gamma)` lets the
+    spread change with k, with gamma shrunk by its own uncertainty.
 
     Raises `BadData` for values that are not finite, or k below 1.
     """

@@ -38,6 +38,8 @@ class Code(StrEnum):
     set_missing = "set_missing"
     seed_missing = "seed_missing"
     configuration_missing = "configuration_missing"
+    failed_runs = "failed_runs"
+    no_reference = "no_reference"
     means_only = "means_only"
 
 

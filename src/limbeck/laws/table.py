@@ -32,7 +32,7 @@ class Group:
 
     method: str
     configuration: str
-    levels: Levels
+    levels: Levels | None  # None: no reference to take gaps from, as the notes say
     notes: tuple[Note, ...]
 
 
@@ -67,8 +67,8 @@ def groups(rows: Iterable[Row], *, pair: bool = False) -> list[Group]:
     """The table as levels of k for every method and configuration, gaps taken from the references.
 
     `pair` subtracts from each run the reference of the same seed, for runs that share an initialisation: noise of the
-    seed then leaves the gap. Raises `BadData` for missing columns, empty or impossible values, contradictory
-    duplicates, and configurations without a reference.
+    seed then leaves the gap. An empty error is a run that failed: left out, with a note. Raises `BadData` for missing
+    columns, impossible values (NaN too), contradictory duplicates, and where no configuration has a reference.
     """
     table = [dict(row) for row in rows]
     if not table:
@@ -80,7 +80,9 @@ def groups(rows: Iterable[Row], *, pair: bool = False) -> list[Group]:
     cleaned = [_clean(row, line) for line, row in enumerate(table, start=1)]
     if any(row["error_mean"] is not None for row in cleaned):
         return _mean_groups(cleaned)
-    cleaned, notes = _without_duplicates(cleaned)
+    cleaned, notes = _without_failed(cleaned)
+    cleaned, more = _without_duplicates(cleaned)
+    notes += more
     for column, code in (("set", Code.set_missing), ("seed", Code.seed_missing)):
         if column not in columns:
             said = "every k counts as one distilled set" if column == "set" else "repeated rows of a set count as seeds"
@@ -89,7 +91,10 @@ def groups(rows: Iterable[Row], *, pair: bool = False) -> list[Group]:
         notes.append(
             Note(Code.configuration_missing, "The table has no column 'configuration': all rows count as one.")
         )
-    return [_run_group(name, part, cleaned, notes, pair) for name, part in _split(cleaned).items()]
+    found = [_run_group(name, part, cleaned, notes, pair) for name, part in _split(cleaned).items()]
+    if all(group.levels is None for group in found):
+        raise BadData(found[0].notes[-1].message)
+    return found
 
 
 def _require(columns: set[str], *names: str) -> None:
@@ -119,10 +124,6 @@ def _clean(row: Row, line: int) -> dict[str, Any]:
             raise BadData(
                 f"{where}: {name} = {value:g} is no fraction between {least:g} and 1. Divide per cents by 100."
             )
-    if values["error"] is None and values["gap"] is None and values["error_mean"] is None:
-        raise BadData(
-            f"{where}: there is no error. Leave runs that failed out of the table, and report them beside it."
-        )
     configuration = str(row.get("configuration") or "").strip()
     names = {name: str("" if row.get(name) is None else row[name]).strip() for name in ("set", "seed")}
     return {"method": method, "configuration": configuration, "k": k, **names, **values, "line": line}
@@ -138,6 +139,16 @@ def _number(value: Any, what: str) -> float | None:
     if not math.isfinite(number):
         raise BadData(f"{what} is {number}. A run that failed has no error: leave its row out and report it beside.")
     return number
+
+
+def _without_failed(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[Note]]:
+    """Rows with a number; the others are counted aloud, as what is left may be the better half."""
+    kept = [row for row in rows if row["error"] is not None or row["gap"] is not None]
+    gone = len(rows) - len(kept)
+    if not kept:
+        raise BadData("no row has an error: every run of this table failed, or its column of errors is empty.")
+    message = f"{gone} of {len(rows)} runs have no error, so they failed: means are of the runs that did not."
+    return kept, [Note(Code.failed_runs, message)] if gone else []
 
 
 def _without_duplicates(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[Note]]:
@@ -198,11 +209,12 @@ def _run_group(
     elif all(value is not None for value in given):
         gap, spread = np.array(given, float), None
     else:
-        said = f"'{configuration}'" if configuration else "this table"
-        raise BadData(
-            f"there is no full-data error for the configuration {said}, which method '{method}' was run under, and not "
+        said = f"'{configuration}'" if configuration else "of this table"
+        message = (
+            f"There is no full-data error for the configuration {said}, which method '{method}' was run under, and not "
             f"every row has a gap. Add rows with method '{REFERENCE}', an empty k and that configuration."
         )
+        return Group(method, configuration, None, (*notes, Note(Code.no_reference, message)))
     return Group(method, configuration, level_means(k, gap, sets, reference=spread), tuple(notes))
 
 

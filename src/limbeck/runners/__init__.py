@@ -38,6 +38,8 @@ def run_study(
     """Run what is left of a study, or of its shard `part` = i/n, and say how it stands.
 
     Cells that failed are left alone unless `retry` is given. Running it twice does nothing the second time.
+
+    Raises `StudyChanged` where the source's data have changed, and what `Runner.run` raises.
     """
     chosen = make("runners", runner) if isinstance(runner, str) else runner
     if not isinstance(chosen, Runner):
@@ -45,6 +47,7 @@ def run_study(
     cells = shard(folder.cells(), part)
     order = Order(cells, folder.finished(), () if retry else folder.failed())
     if order.left:
+        folder.check_source()
         chosen.run(order, folder, on_done or (lambda cell, record: None), execute)
     return status(folder)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
+from limbeck.configuration import Configuration
 from limbeck.digest import digest
 from limbeck.errors import BadSetting
+from limbeck.variants import make
 
 KINDS = ("reference", "expert", "distill", "evaluate")
 
@@ -33,9 +35,25 @@ class Cell:
     @property
     def title(self) -> str:
         """The cell in a line, for progress and messages."""
-        facts = [str(self.payload[key]) for key in ("method", "configuration") if key in self.payload]
-        size = [f"{self.payload['per_class']} per class"] if "per_class" in self.payload else []
-        return " ".join([self.kind, *facts, *size])
+        held = self.payload
+        words = [self.kind]
+        if "method" in held:
+            words += [short_method(held["method"]), f"{held['per_class']} per class, set {held['set']},"]
+        if "number" in held:
+            words += [f"{held['number']},"]
+        return " ".join([*words, short_configuration(held["configuration"])])
+
+
+@cache
+def short_method(full: str) -> str:
+    """A method as a user would write it, from its text with every setting."""
+    return str(make("methods", full).spec)
+
+
+@cache
+def short_configuration(full: str) -> str:
+    """A configuration as a user would write it, from its text with every setting."""
+    return Configuration.parse(full).spec
 
 
 def shard(cells: Sequence[Cell], part: str) -> list[Cell]:

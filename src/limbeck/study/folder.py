@@ -40,21 +40,15 @@ class StudyFolder:
 
     @classmethod
     def open(cls, study: Study, runs: Path | str, *, extend: bool = False) -> StudyFolder:
-        """The folder of a study under `runs`, made where it is not there yet. The source is read and compared.
+        """The folder of a study under `runs`, made where it is not there yet; the source is read for it.
 
-        Raises `StudyChanged` where the folder was made from other settings and `extend` is not given, and always where
-        the source's data are not those that the finished cells were run on.
+        Raises `StudyChanged` where the folder was made from other settings and `extend` is not given.
         """
         folder = cls(Path(runs) / study.name)
         facts = study.facts()
         own: dict[str, Any] = {"format": FORMAT, "settings": study.settings(), "facts": facts.about()}
         if (folder.path / "study.json").exists():
             held = folder._about
-            if held["facts"]["digest"] != facts.digest and held["settings"]["source"] == study.source:
-                raise StudyChanged(
-                    f"the data of {study.source} are not those that {folder.path} was run on (their digests differ). "
-                    "Restore the data, or give the study another name."
-                )
             if changes := differences(held["settings"], own["settings"]):
                 if not extend:
                     raise StudyChanged(
@@ -90,6 +84,14 @@ class StudyFolder:
         if about.get("format", 0) > FORMAT:
             raise BadData(f"{self.path} was written by a newer limbeck (format {about['format']}). Upgrade limbeck.")
         return about
+
+    def check_source(self) -> None:
+        """Raise `StudyChanged` where the source's data are no longer those that the finished cells were run on."""
+        if self.study.facts().digest != self.facts.digest:
+            raise StudyChanged(
+                f"the data of {self.study.source} are not those that {self.path} was run on (their digests differ). "
+                "Restore the data, or give the study another name."
+            )
 
     def cells(self) -> list[Cell]:
         """The study's cells, without reading its source."""

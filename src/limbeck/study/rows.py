@@ -6,14 +6,11 @@ import csv
 import io
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
 from statistics import fmean
 from typing import Any
 
-from limbeck.configuration import Configuration
-from limbeck.study.cells import Cell
+from limbeck.study.cells import Cell, short_configuration, short_method
 from limbeck.study.folder import StudyFolder
-from limbeck.variants import make
 
 COLUMNS = (
     *("method", "configuration", "k", "per_class", "set", "seed", "error", "gap"),
@@ -58,8 +55,8 @@ def _rows(folder: StudyFolder, cell: Cell) -> Iterator[dict[str, Any]]:
     record = folder.record(cell.id)
     for replicate, row in zip(cell.payload["replicates"], record["rows"], strict=True):
         yield {
-            "method": _method_text(cell.payload["method"]) if cell.kind == "evaluate" else "reference",
-            "configuration": _configuration_text(cell.payload["configuration"]),
+            "method": short_method(cell.payload["method"]) if cell.kind == "evaluate" else "reference",
+            "configuration": short_configuration(cell.payload["configuration"]),
             "k": record.get("k"),
             "per_class": cell.payload.get("per_class"),
             "set": cell.payload.get("set"),
@@ -74,13 +71,3 @@ def _rows(folder: StudyFolder, cell: Cell) -> Iterator[dict[str, Any]]:
             "training_seed": row.get("seed"),
             "source": cell.payload["source"]["spec"],
         }
-
-
-@cache
-def _method_text(full: str) -> str:
-    return str(make("methods", full).spec)
-
-
-@cache
-def _configuration_text(full: str) -> str:
-    return Configuration.parse(full).spec
