@@ -15,8 +15,8 @@ _PUBLIC = {
     "SyntheticSet": "limbeck.synthetic",
     "Source": "limbeck.sources",
     "load_source": "limbeck.sources",
-    "distill": "limbeck.distill",
-    "evaluate": "limbeck.evaluate",
+    "distill": "limbeck.distillation",
+    "evaluate": "limbeck.evaluation",
     "Study": "limbeck.study",
     "fit_scaling": "limbeck.laws.scaling",
 }

@@ -35,8 +35,8 @@ def distill(
     as_json: JsonOption = False,
 ) -> None:
     """Distil a source into a small synthetic set."""
-    from limbeck.distill import distill as run
-    from limbeck.distill import forecast
+    from limbeck.distillation import distill as run
+    from limbeck.distillation import forecast
     from limbeck.sources import load_source
     from limbeck.store import safe_name
     from limbeck.variants import parse
@@ -88,8 +88,8 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Train on a set under configurations and seeds, and test: one row a training."""
-    from limbeck.evaluate import cached_reference, with_gaps
-    from limbeck.evaluate import evaluate as run
+    from limbeck.evaluation import cached_reference, with_gaps
+    from limbeck.evaluation import evaluate as run
     from limbeck.sources import load_source
     from limbeck.synthetic import SyntheticSet
 

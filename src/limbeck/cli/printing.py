@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from limbeck.distill import Progress
+    from limbeck.distillation import Progress
 
 
 def print_json(value: Any) -> None:

@@ -82,7 +82,7 @@ def load_set(folder: StudyFolder, distill: str) -> SyntheticSet:
 
 
 def _reference(folder: StudyFolder, cell: Cell) -> dict[str, Any]:
-    from limbeck.evaluate import reference
+    from limbeck.evaluation import reference
 
     rows = reference(_source(cell), cell.payload["configuration"], cell.payload["seeds"])
     return {"rows": _finite(rows)}
@@ -110,7 +110,7 @@ def _trajectory(folder: StudyFolder, expert: str) -> Tensor:
 
 
 def _distill(folder: StudyFolder, cell: Cell) -> dict[str, Any]:
-    from limbeck.distill import distill
+    from limbeck.distillation import distill
 
     held = cell.payload
     budget = {key: value for key, value in held["budget"].items() if value}
@@ -132,7 +132,7 @@ def _distill(folder: StudyFolder, cell: Cell) -> dict[str, Any]:
 
 
 def _evaluate(folder: StudyFolder, cell: Cell) -> dict[str, Any]:
-    from limbeck.evaluate import evaluate
+    from limbeck.evaluation import evaluate
 
     made = load_set(folder, cell.payload["distill"])
     rows = evaluate(made, cell.payload["configuration"], _source(cell), cell.payload["seeds"])
