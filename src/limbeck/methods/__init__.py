@@ -37,6 +37,8 @@ class Method(Variant):
     states_name: ClassVar[str] = "-"
     cost: ClassVar[str] = ""
     """What one step costs, in passes over samples."""
+    trial: ClassVar[Mapping[str, Any]] = {}
+    """Settings under which the conformance suite tries the recipe in a second, beside those it makes small itself."""
 
     @classmethod
     def about(cls) -> dict[str, Any]:

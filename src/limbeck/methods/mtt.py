@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -32,6 +32,8 @@ class MTT(Matching):
     surrogate_name: ClassVar[str] = "trajectory"
     states_name: ClassVar[str] = "experts"
     cost: ClassVar[str] = "synthetic_steps double backwards of the batch; experts x epochs of the data before"
+
+    trial: ClassVar[Mapping[str, Any]] = {"lr_pixels": 10.0}
 
     steps: int = Field(5000, gt=0)
     lr_pixels: float = Field(1000.0, gt=0)

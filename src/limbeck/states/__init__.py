@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -34,6 +35,9 @@ class Scene:
 
 class States(Variant):
     """Settings of a walk through states."""
+
+    trial: ClassVar[Mapping[str, Any]] = {}
+    """Settings under which the conformance suite walks, beside those it makes small itself."""
 
     def begin(self, scene: Scene) -> Carry:
         """What is remembered before the first outer step."""

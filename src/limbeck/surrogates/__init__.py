@@ -33,6 +33,18 @@ class Surrogate(Variant):
 
     reads_real: ClassVar[bool] = True
     """Whether it compares with a batch of real samples."""
+    zero_within: ClassVar[float] = 1e-9
+    """How near to zero it is at the data, as a fraction of its value at another set."""
+
+    @property
+    def zero_at_data(self) -> bool:
+        """Whether it vanishes where the synthetic set is the real batch."""
+        return True
+
+    @property
+    def reads_labels(self) -> bool:
+        """Whether it depends on the synthetic labels, so that they can be learned."""
+        return True
 
     @abstractmethod
     def value(self, moment: Moment, synthetic: Samples, real: Samples) -> Tensor:

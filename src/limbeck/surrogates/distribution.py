@@ -20,6 +20,10 @@ class Distribution(Surrogate):
 
     statistic: Literal["mean"] = "mean"
 
+    @property
+    def reads_labels(self) -> bool:
+        return False
+
     def value(self, moment: Moment, synthetic: Samples, real: Samples) -> Tensor:
         network, state = moment.dynamics.network, moment.state
         with torch.no_grad():

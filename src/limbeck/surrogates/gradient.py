@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -21,6 +21,8 @@ class Gradient(Surrogate):
     norm parameters) count nothing. `cosine` is one global 1 - cos; `squared` is |g^S - g^T|^2 and `l1` |g^S - g^T|_1
     over all parameters. The distance of each class is summed.
     """
+
+    zero_within: ClassVar[float] = 0.05  # EPSILON leaves 1 - cos above zero where a row is of its size
 
     distance: Literal["rows", "cosine", "squared", "l1"] = "rows"
 

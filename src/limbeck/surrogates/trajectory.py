@@ -25,6 +25,10 @@ class Trajectory(Surrogate):
     synthetic_steps: int = Field(20, gt=0)
     memory: Literal["constant", "graph"] = "constant"
 
+    @property
+    def zero_at_data(self) -> bool:
+        return False  # training on the data reaches an expert's parameters only by the expert's own path
+
     def value(self, moment: Moment, synthetic: Samples, real: Samples) -> Tensor:
         assert moment.target is not None, "trajectory needs states of experts"
         reached = unroll(

@@ -1,0 +1,339 @@
+"""What every method promises, tried in a second on generated blobs and on the digits.
+
+A method is tried with few and small settings: `TINY` where it has settings of these names, then its own `trial`.
+"""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from limbeck.configuration import Configuration
+from limbeck.distillation import Progress, distill
+from limbeck.dynamics import Dynamics
+from limbeck.errors import BadData, BadSetting, Interrupted, LimbeckError, NotApplicable
+from limbeck.methods import Matching, Method
+from limbeck.samples import Samples
+from limbeck.sources import Source, load_source
+from limbeck.states import Scene
+from limbeck.states.experts import train_expert
+from limbeck.streams import derive
+from limbeck.synthetic import SyntheticSet
+from limbeck.testing.blobs import blobs
+from limbeck.variants import find, make, members
+
+TINY: dict[str, Any] = {
+    "steps": 3,
+    "batch_real": 8,
+    "batch_synthetic": 8,
+    "length": 2,
+    "epochs": 1,
+    "experts": 2,
+    "expert_epochs": 3,
+    "ahead": 1,
+    "max_start": 2,
+    "synthetic_steps": 2,
+    "window": 2,
+    "teacher_epochs": 1,
+}
+CONVNET = "convnet(width=4, depth=1)/sgd(lr=0.05)/none/constant(steps=2, batch=16)"
+FOR_IMAGES = [CONVNET, CONVNET.replace("depth=1", "depth=1, norm=batch")]
+FOR_VECTORS = [f"mlp(width=8{norm})/sgd(lr=0.05)/none/constant(steps=2, batch=16)" for norm in ("", ", norm=batch")]
+DIGITS = "digits(train_limit=300)"
+CLASSES = 3
+
+
+def tiny(name: str, **settings: Any) -> Method:
+    """The method with settings small enough to try it."""
+    variant = find("methods", name)
+    assert issubclass(variant, Method)
+    chosen = {key: value for key, value in TINY.items() if key in variant.model_fields}
+    return variant.model_validate({**chosen, **variant.trial, **settings})
+
+
+def tried(name: str, source: Source, per_class: int = 2, **options: Any) -> SyntheticSet:
+    """A distillation with tiny settings, under the first small configuration that the method takes.
+
+    Raises `NotApplicable` where it takes none.
+    """
+    method = options.pop("method", None) or tiny(name)
+    refusals = []
+    for configuration in FOR_IMAGES if source.domain.is_image else FOR_VECTORS:
+        try:
+            return distill(source, method, configuration, per_class, **{"candidates": 1, **options})
+        except NotApplicable as refusal:
+            refusals.append(refusal)
+    raise refusals[0]
+
+
+@cache
+def usual(name: str) -> Source:
+    """Small images; vectors for a method that takes only these."""
+    for source in (_images(), _vectors()):
+        try:
+            tried(name, source)
+        except NotApplicable:
+            continue
+        return source
+    raise AssertionError(f"{name} runs neither on small images nor on vectors")
+
+
+@cache
+def _images() -> Source:
+    return blobs((1, 8, 8), [20] * CLASSES)
+
+
+@cache
+def _vectors() -> Source:
+    return blobs((12,), [20] * CLASSES)
+
+
+def resumes_exactly(name: str) -> None:
+    """Stopped after any step, a distillation goes on to the very same set: tensors, losses and candidates."""
+    source, steps = usual(name), tiny(name).outer_steps()
+    whole = tried(name, source, candidates=2)
+    assert whole.provenance["steps"] == steps
+    for last in range(1, steps):
+        with tempfile.TemporaryDirectory() as folder:
+
+            def stop(progress: Progress, last: int = last) -> None:
+                if progress.step == last:
+                    raise KeyboardInterrupt
+
+            try:
+                tried(name, source, candidates=2, folder=Path(folder), on_progress=stop)
+            except Interrupted:
+                pass
+            else:
+                raise AssertionError(f"{name} was not stopped at step {last}")
+            resumed = tried(name, source, candidates=2, folder=Path(folder))
+        assert _told(resumed) == _told(whole), f"{name} resumed after step {last} is another set"
+
+
+def _told(made: SyntheticSet) -> Any:
+    return made.digest, made.provenance["losses"], made.provenance["candidates"]
+
+
+def respects_its_budget(name: str) -> None:
+    """`steps` is an upper bound; with no time left, one step is taken and no more."""
+    source, steps = usual(name), tiny(name).outer_steps()
+    assert tried(name, source, steps=2).provenance["steps"] == min(2, steps)
+    assert tried(name, source, seconds=1e-9).provenance["steps"] == min(1, steps)
+
+
+def keeps_the_floating_type(name: str) -> None:
+    """What is asked for in float64 or float32 is distilled and stored in it."""
+    for dtype in (torch.float64, torch.float32):
+        made = tried(name, usual(name), dtype=dtype)
+        found = {tensor.dtype for tensor in made.tensors.values() if tensor.is_floating_point()}
+        assert found == {dtype}, f"{name} stored {found} for {dtype}"
+
+
+def takes_any_size(name: str) -> None:
+    """Any number of samples a class, 1 and odd numbers too; k counts the stored samples of all classes."""
+    for per_class in (1, 5):
+        made = tried(name, usual(name), per_class)
+        assert made.k == per_class * CLASSES
+        assert torch.bincount(made.group).tolist() == [per_class] * CLASSES
+        assert torch.isfinite(made.samples().x).all()
+
+
+def takes_unequal_classes(name: str) -> None:
+    """Classes of any sizes, down to as few samples as are asked for of each."""
+    shape = usual(name).domain.shape
+    source = blobs(shape, [26, 14, 8])
+    for per_class in (1, min(source.class_counts())):
+        made, refusal = _made_or_refused(BadData, name, source, per_class)
+        if made is not None:
+            assert torch.bincount(made.group).tolist() == [per_class] * CLASSES
+        else:
+            assert per_class > 1, f"{name} has too few samples for one a class: {refusal}"
+            assert "per_class" in refusal
+
+
+def takes_colour(name: str) -> None:
+    """Three channels as well as one."""
+    source = blobs((3, 8, 8), [16] * CLASSES)
+    if usual(name).domain.is_image:
+        assert tried(name, source).samples().x.shape[1:] == (3, 8, 8)
+
+
+def takes_vectors_or_says_who_does(name: str) -> None:
+    """Feature vectors, or a refusal that names methods that take them."""
+    made, refusal = _made_or_refused(NotApplicable, name, _vectors(), 2)
+    if made is not None:
+        assert made.samples().x.shape[1:] == (12,)
+        assert torch.isfinite(made.samples().x).all()
+        return
+    words = refusal.replace(",", " ").replace(".", " ").split()
+    named = [other for other in members("methods") if other in words]
+    assert named, f"{name} refuses vectors without naming a method that takes them: {refusal}"
+    for other in named:
+        tried(other, _vectors())
+
+
+def _made_or_refused(
+    kind: type[LimbeckError], name: str, source: Source, per_class: int
+) -> tuple[SyntheticSet | None, str]:
+    """The set, or nothing and the words of the refusal."""
+    try:
+        return tried(name, source, per_class), ""
+    except kind as refusal:
+        return None, str(refusal)
+
+
+def labels_are_distributions(name: str) -> None:
+    """Every sample's label is a distribution over the classes, hard or soft."""
+    for settings in _labellings(name):
+        samples = tried(name, usual(name), method=tiny(name, **settings)).samples()
+        assert samples.y.shape == (len(samples.x), CLASSES)
+        assert (samples.y >= 0).all()
+        assert torch.allclose(samples.y.sum(1), torch.ones(len(samples.y), dtype=samples.y.dtype), atol=1e-6)
+
+
+def _labellings(name: str) -> list[dict[str, str]]:
+    """The settings of `labels` that the method has and takes."""
+    field = find("methods", name).model_fields.get("labels")
+    if field is None:
+        return [{}]
+    taken = []
+    for labels in get_args(field.annotation):
+        try:
+            tried(name, usual(name), method=tiny(name, labels=labels))
+        except (NotApplicable, BadSetting):
+            continue
+        taken.append({"labels": labels})
+    assert taken, f"{name} takes none of its own labels"
+    return taken
+
+
+def is_determined_by_its_seed(name: str) -> None:
+    """The same seed gives the same set to the bit, another seed another set."""
+    source = usual(name)
+    first, again, other = (tried(name, source, 3, seed=seed) for seed in (1, 1, 2))
+    assert first.digest == again.digest
+    assert first.digest != other.digest
+
+
+def leaves_global_generators_alone(name: str) -> None:
+    """The generators of torch, numpy and Python are as they were."""
+    source = usual(name)
+    before = _global_states()
+    tried(name, source)
+    assert _global_states() == before
+
+
+def _global_states() -> tuple[Any, ...]:
+    legacy = np.random.mtrand._rand.get_state(legacy=False)  # reading numpy's global state, not using it
+    return torch.get_rng_state().tolist(), str(legacy), random.getstate()
+
+
+def never_reads_the_test_split(name: str) -> None:
+    """The set is the same whatever the test split holds."""
+    source = usual(name)
+    spoilt = Samples(torch.full_like(source.test.x, torch.nan), source.test.y, source.test.group)
+    assert tried(name, source, candidates=2).digest == tried(name, replace(source, test=spoilt), candidates=2).digest
+
+
+def refuses_more_than_there_is(name: str) -> None:
+    """More samples a class than a class has: a refusal that names the class, or a set of that size."""
+    source = blobs(usual(name).domain.shape, [16, 16, 6])
+    few = min(source.class_counts())
+    made, refusal = _made_or_refused(BadData, name, source, few + 1)
+    if made is not None:
+        assert made.k == (few + 1) * CLASSES
+    else:
+        assert f"'{source.class_names[2]}'" in refusal
+        assert "per_class" in refusal
+
+
+def is_read_back_from_its_text(name: str) -> None:
+    """`spec` and `full_spec` read back as the same settings."""
+    method = tiny(name)
+    assert make("methods", method.spec) == method
+    assert make("methods", method.full_spec) == method
+
+
+def says_what_it_is(name: str) -> None:
+    """A paper, a cost and a first sentence; a matching method also its surrogate and states."""
+    variant = find("methods", name)
+    assert issubclass(variant, Method)
+    assert variant.paper
+    assert variant.cost
+    assert variant.summary().endswith((".", ":", ")"))
+    if issubclass(variant, Matching):
+        assert "-" not in (variant.surrogate_name, variant.states_name)
+
+
+def lowers_its_surrogate(name: str) -> None:
+    """On the digits, a short run ends lower than it began, the same moments and real batches on both sides."""
+    method = find("methods", name)
+    if not issubclass(method, Matching):
+        return
+    recipe = tiny(name, steps=8, batch_real=24)
+    assert isinstance(recipe, Matching)
+    source = load_source(DIGITS)
+    for configuration in FOR_IMAGES:
+        try:
+            made = distill(source, recipe, configuration, 2, candidates=1, dtype=torch.float64)
+        except NotApplicable:
+            continue
+        before, after = _at_both_ends(recipe, source, configuration, made)
+        assert after < before, f"{name} went from {before:.6g} to {after:.6g}"
+        return
+    raise AssertionError(f"{name} runs on no network for images")
+
+
+def _at_both_ends(recipe: Matching, source: Source, configuration: str, made: SyntheticSet) -> tuple[float, float]:
+    """The surrogate of the set that a run starts from and of the set that it made, averaged over four moments."""
+    chosen = recipe.dynamics_configuration(Configuration.parse(configuration), source.domain, made.per_class)
+    dynamics = Dynamics(chosen, source.domain, dtype=torch.float64)
+    scene = Scene(dynamics, source.train, 17)
+    plan = recipe.expert_plan(dynamics)
+    if plan is not None:
+        trained = Dynamics(plan.configuration, source.domain, dtype=torch.float64)
+        scene = replace(scene, experts=cache(lambda number: train_expert(plan, trained, source.train, number)))
+    form = recipe.parameterization()
+    begun = replace(scene, seed=derive(made.seed, "distill"))
+    begin = recipe.begin(source, begun, made.per_class).to(dtype=torch.float64)
+    start = form.fold(begin, source.domain)
+    learned = {key: value.double() for key, value in recipe.learned().items()}
+
+    def mean(tensors: dict[str, Tensor]) -> float:
+        states = recipe.states(made.per_class)
+        carry, values = states.begin(scene), []
+        for step in range(4):
+            moment = states.visit(scene, carry, step, tensors)
+            synthetic = form.unfold(tensors, made.group, source.domain)
+            values.append(float(recipe.value(scene, moment, synthetic, step).detach()))
+        return sum(values) / len(values)
+
+    return mean({**start, **learned}), mean(dict(made.tensors))
+
+
+PROMISES: tuple[Callable[[str], None], ...] = (
+    resumes_exactly,
+    respects_its_budget,
+    keeps_the_floating_type,
+    takes_any_size,
+    takes_unequal_classes,
+    takes_colour,
+    takes_vectors_or_says_who_does,
+    labels_are_distributions,
+    is_determined_by_its_seed,
+    leaves_global_generators_alone,
+    never_reads_the_test_split,
+    refuses_more_than_there_is,
+    is_read_back_from_its_text,
+    says_what_it_is,
+    lowers_its_surrogate,
+)
