@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -114,12 +114,22 @@ def compare(levels: Levels, at: Sequence[float] = ()) -> Comparison:
     for family in _families(x):
         if len(x) < family.least_levels:
             continue
-        misfit, shape, coefficients = _fit(family, x, levels.mean, weight)
+        family, misfit, shape, coefficients = _zoom(family, x, levels.mean, weight)
         predicted = family.basis(points)[shape] @ coefficients if len(points) else np.zeros(0)
         spread = _spread(family, x, points, shape, coefficients, levels) if len(points) else np.zeros(0)
         parameters = len(coefficients) + family.shapes.shape[1] * (family.name != "floor + half power") + 1
         fitted.append((family, parameters, _aicc(pure + misfit, n, parameters), predicted, spread))
     return _weigh(fitted, at, t_quantile(0.95, levels.df) if levels.df > 0 else 1.96)
+
+
+def _zoom(family: _Family, x: Floats, y: Floats, weight: Floats) -> tuple[_Family, float, int, Floats]:
+    """The best fit, with a law's one shape on finer and finer grids: a coarse one would cost it weight."""
+    misfit, best, coefficients = _fit(family, x, y, weight)
+    for _ in range(3 if family.shapes.shape[1] == 1 and len(family.shapes) > 1 else 0):
+        low, high = family.shapes[max(best - 1, 0), 0], family.shapes[min(best + 1, len(family.shapes) - 1), 0]
+        family = replace(family, shapes=np.geomspace(low, high, 21)[:, None])
+        misfit, best, coefficients = _fit(family, x, y, weight)
+    return family, misfit, best, coefficients
 
 
 def _fit(family: _Family, x: Floats, y: Floats, weight: Floats) -> tuple[float, int, Floats]:

@@ -97,7 +97,7 @@ def _group(group: Group, gaps: list[float], at: list[float], settings: dict[str,
         "degrees_of_freedom": fit.profile.df,
         "level": fit.level,
         "curve": _curve(fit),
-        "fixed_exponent": _fixed(group.levels, gaps, at, settings) if fit.profile.fixed_exponent is None else None,
+        **_other_exponent(group.levels, gaps, at, settings),
         "alternatives": compare(fit.levels, at).to_dict(),
         "diagnostics": _diagnostics(fit),
     }
@@ -137,15 +137,20 @@ def _curve(fit: ScalingFit) -> list[dict[str, float | None]]:
     return [{"k": float(k), **fit.gap(float(k)).to_dict()} for k in ks]
 
 
-def _fixed(levels: Levels, gaps: list[float], at: list[float], settings: dict[str, Any]) -> dict[str, Any]:
-    """The same with the exponent held at 1/2: only to be read beside the free one."""
-    fit = fit_levels(levels, **{**settings, "exponent": 0.5})
-    return {
+def _other_exponent(levels: Levels, gaps: list[float], at: list[float], settings: dict[str, Any]) -> dict[str, Any]:
+    """The same with the exponent held at 1/2, or free where it was held: neither is to be read without the other."""
+    name, exponent = ("fixed_exponent", 0.5) if settings["exponent"] == "free" else ("free_exponent", "free")
+    try:
+        fit = fit_levels(levels, **{**settings, "exponent": exponent})
+    except BadData:  # two levels carry a law whose exponent is held, and no other
+        return {name: None}
+    other = {
         **fit.to_dict(),
         "required_k": [required_k(fit, gap).to_dict() for gap in gaps],
         "predictions": [{"k": k, **fit.gap(k).to_dict()} for k in at],
         "lack_of_fit_p": lack_of_fit_p_value(fit),
     }
+    return {name: other}
 
 
 def _diagnostics(fit: ScalingFit) -> dict[str, Any]:
