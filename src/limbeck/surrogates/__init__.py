@@ -42,6 +42,11 @@ class Surrogate(Variant):
         return True
 
     @property
+    def exact_gradient(self) -> bool:
+        """Whether its gradient is that of its value, and no approximation."""
+        return True
+
+    @property
     def reads_labels(self) -> bool:
         """Whether it depends on the synthetic labels, so that they can be learned."""
         return True

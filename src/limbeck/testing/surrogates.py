@@ -79,6 +79,8 @@ def has_the_gradient_of_finite_differences(name: str) -> None:
     """Along random directions of samples, labels and step size: relative error below 1e-5."""
     step = 1e-5
     for setting in settings(name):
+        if not setting[0].exact_gradient:
+            continue
         for value in _along_directions(*setting):
             zero = torch.zeros((), dtype=torch.float64, requires_grad=True)
             slope = _slope(value(zero), zero)
