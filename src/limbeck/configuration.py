@@ -94,4 +94,4 @@ class Configuration:
         return self.spec
 
     def __repr__(self) -> str:
-        return f"Configuration('{self.spec}')"
+        return f"Configuration.parse({self.spec!r})"

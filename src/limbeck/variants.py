@@ -20,6 +20,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from limbeck.errors import BadSetting, UnknownName, nearest
 
 _FORM = re.compile(r"^(?P<name>[A-Za-z0-9_.:\-]+)\s*(?:\((?P<settings>.*)\))?$", re.DOTALL)
+# A quoted text (only where a value begins: the quote in o'clock is a letter), or one letter.
+_TOKEN = re.compile(r"""(?:^|(?<=[=,\[]))\s*(?:'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")|(?P<mark>.)""", re.DOTALL)
 
 
 class Variant(BaseModel):
@@ -94,17 +96,18 @@ def parse(text: str) -> tuple[str, dict[str, Any]]:
 
 
 def split_outside_brackets(text: str, separator: str) -> list[str]:
-    """Split at separators that stand in no bracket; empty parts are dropped.
+    """Split at separators that stand in no bracket and in no quoted text; empty parts are dropped.
 
     >>> split_outside_brackets("convnet(width=32)/sgd(lr=0.1)", "/")
     ['convnet(width=32)', 'sgd(lr=0.1)']
     """
     parts, depth, start = [], 0, 0
-    for position, letter in enumerate(text):
-        depth += (letter in "([") - (letter in ")]")
-        if letter == separator and depth == 0:
-            parts.append(text[start:position])
-            start = position + 1
+    for token in _TOKEN.finditer(text):
+        mark = token["mark"] or ""
+        depth += (mark in ("(", "[")) - (mark in (")", "]"))
+        if mark == separator and depth == 0:
+            parts.append(text[start : token.start("mark")])
+            start = token.end()
     parts.append(text[start:])
     return [part.strip() for part in parts if part.strip()]
 
@@ -187,7 +190,7 @@ def _read(text: str) -> Any:
     if text.startswith("[") and text.endswith("]"):
         return [_read(part) for part in split_outside_brackets(text[1:-1], ",")]
     if len(text) >= 2 and text[0] == text[-1] and text[0] in "'\"":
-        return text[1:-1]
+        return re.sub(r"""\\([\\'"])""", r"\1", text[1:-1])
     for kind in (int, float):
         try:
             return kind(text)
@@ -203,5 +206,5 @@ def _written(value: Any) -> str:
         return f"[{', '.join(_written(part) for part in value)}]"
     if isinstance(value, str):
         plain = re.fullmatch(r"[A-Za-z_./~][\w./~:\- ]*", value) and _read(value) == value
-        return value if plain else f"'{value}'"
+        return value if plain else "'" + re.sub(r"([\\'])", r"\\\1", value) + "'"
     return str(value)
