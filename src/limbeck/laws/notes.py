@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Code(StrEnum):
-    """Every note that the laws can give; the value is what stands in JSON."""
+    """Every note that the laws of a table can give; the value is what stands in JSON."""
 
     too_few_levels = "too_few_levels"
     few_levels = "few_levels"
@@ -43,11 +43,19 @@ class Code(StrEnum):
     means_only = "means_only"
 
 
+class PathCode(StrEnum):
+    """Every note on a measured path."""
+
+    optimum_extrapolated = "optimum_extrapolated"
+    path_sampled = "path_sampled"
+    edge_of_stability = "edge_of_stability"
+
+
 @dataclass(frozen=True)
 class Note:
     """One thing to know about a result: a code for programs and a sentence for people."""
 
-    code: Code
+    code: StrEnum
     message: str
 
     def to_dict(self) -> dict[str, str]:

@@ -32,10 +32,32 @@ class Optimizer(Variant):
     ) -> tuple[Tensor, Moments]:
         """One step: the new vector and moments. `step` counts from 0 since the moments were started."""
 
+    def metric(self, moments: Moments, step: int) -> Tensor | float:
+        """Diagonal P of the norm |h|_P that the update of step `step` descends in; `moments` are those after it.
+
+        The update is theta - rate * gain * d / P with d a smoothed gradient. 1 where descent is Euclidean.
+        """
+        return 1.0
+
+    @property
+    def gain(self) -> float:
+        """How many times rate / P a step takes a gradient that never changes: 1 / (1 - momentum) with heavy balls."""
+        return 1.0
+
+    @property
+    def penalty(self) -> float:
+        """The c of c |theta|^2 / 2 in the objective that is descended; decay that is decoupled from it counts not."""
+        return 0.0
+
 
 def zeros(vector: Tensor, count: int) -> Moments:
     """`count` moments at zero."""
     return tuple(torch.zeros_like(vector) for _ in range(count))
+
+
+def adaptive_metric(moments: Moments, betas: tuple[float, float], epsilon: float, step: int) -> Tensor:
+    """P = sqrt(v_hat) + epsilon of adaptive moments, after the update of step `step`."""
+    return (moments[1] + 1e-38).sqrt() / (1 - betas[1] ** (step + 1)) ** 0.5 + epsilon
 
 
 def adaptive_direction(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor
 
-from limbeck.optimizers import Moments, Optimizer, Rate, adaptive_direction, zeros
+from limbeck.optimizers import Moments, Optimizer, Rate, adaptive_direction, adaptive_metric, zeros
 
 
 class Adam(Optimizer):
@@ -26,3 +26,10 @@ class Adam(Optimizer):
             gradient = gradient + self.weight_decay * vector
         direction, moments = adaptive_direction(gradient, moments, self.betas, self.epsilon, step)
         return vector - rate * direction, moments
+
+    def metric(self, moments: Moments, step: int) -> Tensor:
+        return adaptive_metric(moments, self.betas, self.epsilon, step)
+
+    @property
+    def penalty(self) -> float:
+        return self.weight_decay

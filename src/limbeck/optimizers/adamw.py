@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor
 
-from limbeck.optimizers import Moments, Optimizer, Rate, adaptive_direction, zeros
+from limbeck.optimizers import Moments, Optimizer, Rate, adaptive_direction, adaptive_metric, zeros
 
 
 class AdamW(Optimizer):
@@ -24,3 +24,6 @@ class AdamW(Optimizer):
     ) -> tuple[Tensor, Moments]:
         direction, moments = adaptive_direction(gradient, moments, self.betas, self.epsilon, step)
         return vector * (1 - rate * self.weight_decay) - rate * direction, moments
+
+    def metric(self, moments: Moments, step: int) -> Tensor:
+        return adaptive_metric(moments, self.betas, self.epsilon, step)

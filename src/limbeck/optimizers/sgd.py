@@ -32,3 +32,11 @@ class SGD(Optimizer):
         momentum = self.momentum * moments[0] + gradient
         direction = gradient + self.momentum * momentum if self.nesterov else momentum
         return vector - rate * direction, (momentum,)
+
+    @property
+    def gain(self) -> float:
+        return 1 / (1 - self.momentum)
+
+    @property
+    def penalty(self) -> float:
+        return self.weight_decay
