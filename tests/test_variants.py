@@ -146,7 +146,7 @@ CONFIGURATIONS = st.tuples(
 )
 
 
-@given(CONFIGURATIONS, st.permutations([1, 2, 3]))
+@given(CONFIGURATIONS, st.permutations([1, 2, 3, 4]))
 def test_configurations_read_back_in_any_order_of_their_parts(parts: tuple[str, ...], order: list[int]) -> None:
     configuration = Configuration.parse("/".join(parts))
     shuffled = Configuration.parse("/".join([parts[0], *(parts[i] for i in order)]))
@@ -158,12 +158,21 @@ def test_configurations_read_back_in_any_order_of_their_parts(parts: tuple[str, 
 
 def test_parts_left_out_take_their_defaults() -> None:
     assert Configuration.parse("mlp") == Configuration.parse("mlp/sgd/none/cosine")
+    assert Configuration.parse("mlp") == Configuration.parse("mlp/clean")
     assert Configuration.parse("mlp/siamese").optimizer.variant_name() == "sgd"
 
 
 def test_every_setting_is_part_of_the_digest() -> None:
     base = Configuration.parse("mlp/sgd/none/cosine")
-    others = ["mlp(width=64)", "mlp/sgd(lr=0.5)", "mlp/flip-crop", "mlp/cosine(steps=7)", "mlp/constant", "lenet"]
+    others = [
+        "mlp(width=64)",
+        "mlp/sgd(lr=0.5)",
+        "mlp/flip-crop",
+        "mlp/cosine(steps=7)",
+        "mlp/constant",
+        "mlp/blur",
+        "lenet",
+    ]
     digests = {Configuration.parse(text).digest for text in others}
     assert len(digests | {base.digest}) == len(others) + 1
     assert base != "mlp/sgd/none/cosine"
@@ -174,7 +183,7 @@ def test_every_setting_is_part_of_the_digest() -> None:
     [
         ("", "a configuration is empty"),
         ("mpl", "Did you mean 'mlp'?"),
-        ("mlp/sdg", "'sdg' in 'mlp/sdg' is no optimizer, augmentation or schedule. Did you mean 'sgd'?"),
+        ("mlp/sdg", "'sdg' in 'mlp/sdg' is no optimizer, augmentation, schedule or domain. Did you mean 'sgd'?"),
         ("mlp/sgd/adam", "names two optimizers: 'sgd' and 'adam'. Keep one."),
         ("mlp/cosine/step", "names two schedules"),
         ("mlp(width=0)", "greater than or equal to 1"),

@@ -1,6 +1,7 @@
-"""A configuration is an update operator: architecture, optimizer, augmentation and schedule.
+"""A configuration is an update operator (architecture, optimizer, augmentation, schedule) and where it is judged.
 
-Written compactly, `convnet(width=32)/adamw(lr=1e-3)/siamese/cosine(steps=300)`; parts left out take their defaults.
+Written compactly, `convnet(width=32)/adamw(lr=1e-3)/siamese/cosine(steps=300)`; parts left out take their defaults. A
+fifth part is the domain that the trained network is tested in, such as `blur(sd=1.5)`; without one it is the source's.
 """
 
 from __future__ import annotations
@@ -15,25 +16,27 @@ from limbeck.variants import Variant, make, members, parse, split_outside_bracke
 if TYPE_CHECKING:
     from limbeck.samples import Domain
 
-PARTS = {"architectures": "", "optimizers": "sgd", "augmentations": "none", "schedules": "cosine"}
+PARTS = {"architectures": "", "optimizers": "sgd", "augmentations": "none", "schedules": "cosine", "domains": "clean"}
 
 
 class Configuration:
     """The update operator of a training: what is trained, by which rule, on which views, for how long.
 
     Equal configurations have equal digests. Training length is part of it: a gap that comes from too few steps is the
-    configuration's own (its optimisation residual), and shows as its floor.
+    configuration's own (its optimisation residual), and shows as its floor. A distribution shift is part of it too: the
+    reference is tested in the same domain.
     """
 
-    def __init__(self, architecture: Any, optimizer: Any, augmentation: Any, schedule: Any) -> None:
+    def __init__(self, architecture: Any, optimizer: Any, augmentation: Any, schedule: Any, domain: Any = None) -> None:
         self.architecture = architecture
         self.optimizer = optimizer
         self.augmentation = augmentation
         self.schedule = schedule
+        self.domain = make("domains", PARTS["domains"]) if domain is None else domain
 
     @classmethod
     def parse(cls, text: str | Configuration) -> Configuration:
-        """Read `architecture[/optimizer][/augmentation][/schedule]`; the last three in any order.
+        """Read `architecture[/optimizer][/augmentation][/schedule][/domain]`; all but the first in any order.
 
         Raises `UnknownName` or `BadSetting`, naming the nearest valid word.
         """
@@ -50,7 +53,7 @@ class Configuration:
             if family is None:
                 known = {name for family in rest for name in members(family)}
                 raise UnknownName(
-                    f"'{name}' in '{text}' is no optimizer, augmentation or schedule. {nearest(name, known)}"
+                    f"'{name}' in '{text}' is no optimizer, augmentation, schedule or domain. {nearest(name, known)}"
                 )
             if family in chosen:
                 raise BadSetting(f"'{text}' names two {family}: '{chosen[family].spec}' and '{part}'. Keep one.")
@@ -58,19 +61,29 @@ class Configuration:
         return cls(*(chosen.get(family) or make(family, default) for family, default in PARTS.items()))
 
     @property
-    def parts(self) -> tuple[Any, Any, Any, Any]:
-        """Architecture, optimizer, augmentation and schedule."""
-        return self.architecture, self.optimizer, self.augmentation, self.schedule
+    def parts(self) -> tuple[Any, Any, Any, Any, Any]:
+        """Architecture, optimizer, augmentation, schedule and domain."""
+        return self.architecture, self.optimizer, self.augmentation, self.schedule, self.domain
+
+    @property
+    def _named(self) -> tuple[Any, ...]:
+        """The parts that are written: a domain only where it is a shift, so that texts and digests without one last."""
+        return self.parts[:-1] if self.domain.spec == PARTS["domains"] else self.parts
 
     @cached_property
     def spec(self) -> str:
         """The shortest text that reads back as this configuration."""
-        return "/".join(part.spec for part in self.parts)
+        return "/".join(part.spec for part in self._named)
+
+    @cached_property
+    def full_spec(self) -> str:
+        """The configuration with every setting written out, defaults included."""
+        return "/".join(part.full_spec for part in self._named)
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 over every setting, defaults included."""
-        return digest([part.full_spec for part in self.parts])
+        return digest([part.full_spec for part in self._named])
 
     def flops(self, domain: Domain, samples: int) -> int:
         """Floating-point operations of one training on `samples` samples: 3 forward passes a sample and step."""
@@ -79,9 +92,9 @@ class Configuration:
         return 3 * forward * min(samples, int(self.schedule.batch)) * steps
 
     def replace(self, **parts: Any) -> Configuration:
-        """A copy with some of `architecture`, `optimizer`, `augmentation`, `schedule` replaced."""
+        """A copy with some of `architecture`, `optimizer`, `augmentation`, `schedule`, `domain` replaced."""
         own = {"architecture": self.architecture, "optimizer": self.optimizer}
-        own |= {"augmentation": self.augmentation, "schedule": self.schedule}
+        own |= {"augmentation": self.augmentation, "schedule": self.schedule, "domain": self.domain}
         return Configuration(**(own | parts))
 
     def __eq__(self, other: object) -> bool:

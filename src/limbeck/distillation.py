@@ -253,7 +253,8 @@ class _Task:
         )
         try:
             trained = train(dynamics, self.unfold(run.tensors), derive(self.seed, "validate"))
-            error, _ = error_and_loss(dynamics, trained.state, self.source.validation)
+            held_out = self.configuration.domain.apply(self.source.validation, self.source.domain)
+            error, _ = error_and_loss(dynamics, trained.state, held_out)
         except Diverged:
             error = 1.0
         if error <= min((candidate["error"] for candidate in run.candidates), default=1.0):

@@ -124,6 +124,7 @@ class Dynamics:
         self.device = torch.device(device)
         self.dtype = dtype
         self.configuration.augmentation.check(domain)
+        self.configuration.domain.check(domain)
         self.network = Network(lambda: self.configuration.architecture.build(domain), dtype)
         self.network.module.to(self.device)
 

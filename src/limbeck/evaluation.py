@@ -119,6 +119,8 @@ def _rows(
 
 
 def _tested(dynamics: Dynamics, run: Trained, source: Source) -> Row:
-    error, loss = error_and_loss(dynamics, run.state, source.test)
-    validation_error, _ = error_and_loss(dynamics, run.state, source.validation)
+    """Test and validation results in the configuration's own domain."""
+    shown = dynamics.configuration.domain
+    error, loss = error_and_loss(dynamics, run.state, shown.apply(source.test, source.domain))
+    validation_error, _ = error_and_loss(dynamics, run.state, shown.apply(source.validation, source.domain))
     return {"error": error, "loss": loss, "validation_error": validation_error}

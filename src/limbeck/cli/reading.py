@@ -15,7 +15,10 @@ from limbeck.errors import BadSetting, nearest
 if TYPE_CHECKING:
     from limbeck.synthetic import SyntheticSet
 
-FAMILIES = ["sources", "architectures", "optimizers", "augmentations", "schedules", "methods", "surrogates", "states"]
+FAMILIES = [
+    *("sources", "architectures", "optimizers", "augmentations", "schedules", "domains"),
+    *("methods", "surrogates", "states", "measures.distances"),
+]
 SetArgument = Annotated[Path, typer.Argument(metavar="SET", help="The folder of a synthetic set.")]
 
 

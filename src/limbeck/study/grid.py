@@ -56,7 +56,7 @@ class Facts:
 
 def full_text(configuration: Configuration) -> str:
     """A configuration with every setting written out, so that new defaults are new work and old records stay true."""
-    return "/".join(part.full_spec for part in configuration.parts)
+    return configuration.full_spec
 
 
 class Grid:
@@ -85,6 +85,7 @@ class Grid:
                 )
         for configuration in (study.distilled, *study.evaluated):
             configuration.augmentation.check(self._domain)
+            configuration.domain.check(self._domain)
 
     def cells(self) -> list[Cell]:
         """Every cell, each after those that it needs."""
