@@ -74,7 +74,8 @@ def asleep(folder: StudyFolder, cell: Cell) -> dict[str, Any]:
     """Takes a minute, unless interrupted; says that it began, and that it was asked to end."""
     (folder.path / "begun").touch()
     try:
-        time.sleep(60)
+        for _ in range(600):
+            time.sleep(0.1)  # as a training does, it comes back to Python often enough to be interrupted there
     except KeyboardInterrupt:
         (folder.path / "asked").touch()
         raise

@@ -67,8 +67,13 @@ def write_record(path: Path, record: Mapping[str, Any]) -> None:
 
 def read_record(path: Path) -> dict[str, Any]:
     """Read a record. Raises `MissingData` where there is none, `CorruptFile` where it is not as written."""
+    return parse_record(read_bytes(path), path)
+
+
+def parse_record(content: bytes, path: Path) -> dict[str, Any]:
+    """A record from its bytes; `path` is for the message. Raises `CorruptFile` where it is not as written."""
     try:
-        record: dict[str, Any] = json.loads(read_bytes(path))
+        record: dict[str, Any] = json.loads(content)
         if digest({key: value for key, value in record.items() if key != "sha256"}) == record["sha256"]:
             del record["sha256"]
             return record

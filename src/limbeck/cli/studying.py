@@ -29,7 +29,9 @@ RUNS = Path("runs")
 def run(
     file: StudyArgument,
     runs: RunsOption = RUNS,
-    runner: Annotated[str, typer.Option(help="serial, processes or 'processes(workers=4)'.")] = "processes",
+    runner: Annotated[
+        str, typer.Option(help="serial, processes, 'processes(workers=4)', ray, 'ray(address=auto)'.")
+    ] = "processes",
     shard: Annotated[str, typer.Option(help="Only part i/n of the cells, for job arrays.")] = "1/1",
     extend: Annotated[bool, typer.Option(help="Go on although the study file has changed.")] = False,
     retry: Annotated[bool, typer.Option(help="Run failed cells again.")] = False,

@@ -18,7 +18,7 @@ from typing import Any
 from pydantic import Field, StrictInt
 
 from limbeck.errors import Interrupted, LimbeckError, StoreFailure
-from limbeck.runners import OnDone, Runner, one_thread, settle
+from limbeck.runners import OnDone, Runner, cores, one_thread, settle
 from limbeck.study import Cell, Execute, Order, StudyFolder, about, run_cell
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
@@ -116,11 +116,6 @@ class _Worker:
             self.process.kill()
         self.process.join()
         self.pipe.close()
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _assign(order: Order, crew: list[_Worker]) -> None:

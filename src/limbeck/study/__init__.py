@@ -13,6 +13,7 @@ from limbeck.study.folder import StudyFolder
 from limbeck.study.grid import Facts
 from limbeck.study.merge import Merged, merge, outcome
 from limbeck.study.order import Order
+from limbeck.study.parcel import Parcel
 from limbeck.study.rows import COLUMNS, table, table_csv
 from limbeck.study.status import Status, status
 from limbeck.study.study import Budget, Study
@@ -28,6 +29,7 @@ __all__ = [
     "Facts",
     "Merged",
     "Order",
+    "Parcel",
     "Problem",
     "Status",
     "Study",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -31,6 +32,16 @@ class Cell:
     @cached_property
     def id(self) -> str:
         return digest([self.kind, self.payload])
+
+    @classmethod
+    def read(cls, text: str) -> Cell:
+        """From JSON."""
+        held = json.loads(text)
+        return cls(held["kind"], held["payload"], tuple(held["needs"]), held["cost"])
+
+    def json(self) -> str:
+        """As JSON, to be sent elsewhere."""
+        return json.dumps({"kind": self.kind, "payload": self.payload, "needs": self.needs, "cost": self.cost})
 
     @property
     def title(self) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from limbeck.errors import BadData, CorruptFile, MissingData
 from limbeck.store import read_bytes, read_record, same_record, write_bytes
 from limbeck.study.folder import FAILED, StudyFolder, differences
+from limbeck.study.parcel import object_files
 
 MEASURED = ("seconds", "finished", "limbeck")
 """What a record says of the run, not of the result."""
@@ -73,5 +74,5 @@ def _records(root: Path) -> Iterator[Path]:
 def _copy_object(record: dict[str, Any], other: StudyFolder, into: StudyFolder) -> None:
     """Tensors first and their manifest last, as they were written. A record arrives after what it names."""
     if name := record.get("object"):
-        for suffix in (".safetensors", ".json"):
-            write_bytes(into.objects(name) / f"{name}{suffix}", read_bytes(other.objects(name) / f"{name}{suffix}"))
+        for there, here in zip(object_files(other, name), object_files(into, name), strict=True):
+            write_bytes(here, read_bytes(there))
