@@ -172,7 +172,7 @@ def resolve_function(name: str) -> Any:
     module_name, _, attribute = name.partition(":")
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
+    except (ImportError, TypeError, ValueError) as error:  # the latter two for "" and for ".name"
         raise UnknownName(
             f"module '{module_name}' can't be imported ({error}). Install it or run where Python can find it."
         ) from None
