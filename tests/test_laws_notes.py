@@ -111,6 +111,19 @@ REACHED: dict[str, tuple[Callable[[], Rows], dict[str, Any]]] = {
         {},
     ),
     "means_only": (means, {}),
+    "nothing_to_pool": (QUIET.rows_once, {"pool": True}),
+    "left_out_of_pool": (
+        lambda: (
+            QUIET.rows(0)
+            + QUIET.rows(1, configuration="vit")
+            + [row | {"configuration": "linear"} for row in noisy(lambda k: 0.1 + 0.01 * math.log(k))]
+        ),
+        {"pool": True},
+    ),
+    "exponents_differ": (
+        lambda: QUIET.rows(0) + World(**{**vars(QUIET), "exponent": 1.2}).rows(1, configuration="vit"),
+        {"pool": True},
+    ),
 }
 
 
@@ -122,7 +135,7 @@ def test_every_note_of_the_laws_is_tested() -> None:
 def test_a_table_that_deserves_a_note_gets_it(code: str) -> None:
     make, settings = REACHED[code]
     found = answer(make(), **settings)
-    notes = [note for fit in found["fits"] for note in fit["notes"]]
+    notes = [note for part in [*found["fits"], *found.get("pooled", [])] for note in part["notes"]]
     said = [note["message"] for note in notes if note["code"] == code]
     assert said, sorted({note["code"] for note in notes})
     assert all(len(message) > 30 and message.endswith(".") for message in said)

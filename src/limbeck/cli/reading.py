@@ -28,26 +28,65 @@ def laws(
     gap: Annotated[list[float] | None, typer.Option(help="Target gap to find k for, a fraction; repeatable.")] = None,
     at: Annotated[list[float] | None, typer.Option(help="k to predict the gap at; repeatable.")] = None,
     fixed_exponent: Annotated[bool, typer.Option(help="Hold the exponent at 1/2, the paper's bound.")] = False,
+    pool: Annotated[
+        bool, typer.Option(help="Also what each method's laws have in common over configurations.")
+    ] = False,
+    pair: Annotated[bool, typer.Option(help="Set each run against the reference of its own seed.")] = False,
+    robust: Annotated[bool, typer.Option(help="Let sets far from the law count less (Huber).")] = False,
+    bootstrap: Annotated[bool, typer.Option(help="Intervals by resampling sets, 3 a level or more.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Fit the scaling law to a table of results, limbeck's own or any other."""
     from limbeck.laws import answer, read_rows
 
-    fitted = answer(read_rows(rows), gap or [], at or [], exponent=0.5 if fixed_exponent else "free")
+    fitted = answer(
+        read_rows(rows),
+        gap or [],
+        at or [],
+        exponent=0.5 if fixed_exponent else "free",
+        interval="cluster_bootstrap" if bootstrap else "profile",
+        pool=pool,
+        pair=pair,
+        robust=robust,
+    )
     if as_json:
         print_json(fitted)
         return
-    lines = []
-    for fit in fitted["fits"]:
-        line = {"method": fit["method"], "configuration": fit["configuration"]}
-        line |= {name: interval(fit[name]) for name in ("floor", "exponent", "amplitude", "saturation_k")}
-        line |= {f"k for {need['gap']:g}": interval(need) for need in fit["required_k"]}
-        line |= {f"gap at {point['k']:g}": interval(point) for point in fit["predictions"]}
-        lines.append(line)
-    print_table(lines)
+    print_table([_law_line(fit) for fit in fitted["fits"]])
     for fit in fitted["fits"]:
         for note in fit["notes"]:
             print(f"{fit['method']} under {fit['configuration']}: {note['message']}")
+    if pool:
+        _print_pooled(fitted)
+
+
+def _law_line(fit: dict[str, Any]) -> dict[str, Any]:
+    """A law in a line; with the exponent held, the required k of the free one stands beside."""
+    line = {"method": fit["method"], "configuration": fit["configuration"]}
+    line |= {name: interval(fit[name]) for name in ("floor", "exponent", "amplitude", "saturation_k")}
+    line |= {f"k for {need['gap']:g}": interval(need) for need in fit["required_k"]}
+    if free := fit.get("free_exponent"):
+        line |= {f"k for {need['gap']:g}, exponent free": interval(need) for need in free["required_k"]}
+    return line | {f"gap at {point['k']:g}": interval(point) for point in fit["predictions"]}
+
+
+def _print_pooled(fitted: dict[str, Any]) -> None:
+    """The mean law of each method, where a new configuration's is expected, and how far configurations differ."""
+    lines = []
+    for family in fitted["pooled"]:
+        for name, one in family.get("parameters", {}).items():
+            line = {"method": family["method"], "laws": family["laws"], "parameter": name}
+            line |= {"mean": interval(one["mean"]), "new configuration": interval(one["new_law"])}
+            lines.append(line | {"I2": f"{100 * one['i_squared']:.0f} %", "p of one for all": one["equal_p"]})
+    print()
+    if lines:
+        print_table(lines)
+    for family in fitted["pooled"]:
+        for note in family["notes"]:
+            print(f"{family['method']}: {note['message']}")
+    below = [one for one in fitted["tests"]["exponent_below_half"] if one["holm"] < 0.05]
+    for one in below:
+        print(f"{one['method']} under {one['configuration']}: exponent below 1/2 (p = {one['holm']:.2g} by Holm).")
 
 
 @app.command(name="list")

@@ -10,11 +10,14 @@ from limbeck.laws.answers import answer
 from limbeck.laws.decisions import RequiredK, required_k
 from limbeck.laws.estimate import Estimate
 from limbeck.laws.levels import Levels, level_means
+from limbeck.laws.multiplicity import benjamini_hochberg, holm
 from limbeck.laws.notes import Code, Note
+from limbeck.laws.pooling import Family, Pooled, pool_laws
 from limbeck.laws.scaling import ScalingFit, fit_levels, fit_scaling
 from limbeck.laws.table import Group, groups, read_rows
 
 __all__ = [
-    "Code", "Estimate", "Group", "Levels", "Note", "RequiredK", "ScalingFit", "answer", "fit_levels", "fit_scaling",
-    "groups", "level_means", "read_rows", "required_k",
+    "Code", "Estimate", "Family", "Group", "Levels", "Note", "Pooled", "RequiredK", "ScalingFit", "answer",
+    "benjamini_hochberg", "fit_levels", "fit_scaling", "groups", "holm", "level_means", "pool_laws", "read_rows",
+    "required_k",
 ]  # fmt: skip

@@ -20,6 +20,7 @@ from limbeck.laws.diagnostics import (
     verdicts,
 )
 from limbeck.laws.estimate import Estimate
+from limbeck.laws.families import families
 from limbeck.laws.levels import Levels
 from limbeck.laws.notes import Code, Note
 from limbeck.laws.scaling import Exponent, Interval, ScalingFit, fit_levels
@@ -38,18 +39,22 @@ def answer(
     level: float = 0.95,
     robust: bool = False,
     pair: bool = False,
+    pool: bool = False,
 ) -> dict[str, Any]:
     """Fit the scaling law to every method and configuration of a table.
 
     `gaps` are targets to find k for, `at` values of k to predict the gap at. The answer is `{"fits": [{"method",
     "configuration", "floor", "exponent", "amplitude", "saturation_k", "required_k": [{"gap", ...}], "predictions":
     [{"k", ...}], "notes": [{"code", "message"}], ...}]}`, estimates being `{"estimate", "low", "high"}` with None for
-    an open end. Too few levels give a fit of None and a note. Raises `BadData` for a table that can't be read.
+    an open end. Too few levels give a fit of None and a note. `pool` adds "pooled", what a method's laws have in common
+    (see `families`). Raises `BadData` for a table that can't be read.
     """
     targets = [_target(gap) for gap in gaps]
     points = [_point(k) for k in at]
     settings = {"exponent": exponent, "interval": interval, "level": level, "robust": robust}
-    return {"fits": [_group(group, targets, points, settings) for group in groups(rows, pair=pair)]}
+    held = groups(rows, pair=pair)
+    fits = [_group(group, targets, points, settings) for group in held]
+    return {"fits": fits} | (families(held, fits, level=level, robust=robust) if pool else {})
 
 
 def _target(gap: float) -> float:

@@ -41,6 +41,9 @@ class Code(StrEnum):
     failed_runs = "failed_runs"
     no_reference = "no_reference"
     means_only = "means_only"
+    nothing_to_pool = "nothing_to_pool"
+    left_out_of_pool = "left_out_of_pool"
+    exponents_differ = "exponents_differ"
 
 
 class PathCode(StrEnum):

@@ -2,7 +2,8 @@
 
 A row is a dict with `method`, `configuration`, `k`, `set`, `seed`, `error`; reference rows (training on the full data)
 have `method` reference and no k. Instead of references a table may carry `gap`. Published tables of means carry
-`error_mean`, `error_sd`, `n` instead of runs.
+`error_mean`, `error_sd`, `n` instead of runs. Where a column `source` names several data sets, each
+configuration is on one of them.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def groups(rows: Iterable[Row], *, pair: bool = False) -> list[Group]:
     _require(columns, "method", "k")
     if not columns & {"error", "gap", "error_mean"}:
         _require(columns, "error")
-    cleaned = [_clean(row, line) for line, row in enumerate(table, start=1)]
+    cleaned = _named_by_source([_clean(row, line) for line, row in enumerate(table, start=1)])
     if any(row["error_mean"] is not None for row in cleaned):
         return _mean_groups(cleaned)
     cleaned, notes = _without_failed(cleaned)
@@ -126,7 +127,16 @@ def _clean(row: Row, line: int) -> dict[str, Any]:
             )
     configuration = str(row.get("configuration") or "").strip()
     names = {name: str("" if row.get(name) is None else row[name]).strip() for name in ("set", "seed")}
-    return {"method": method, "configuration": configuration, "k": k, **names, **values, "line": line}
+    source = str(row.get("source") or "").strip()
+    head = {"method": method, "configuration": configuration, "source": source, "k": k}
+    return {**head, **names, **values, "line": line}
+
+
+def _named_by_source(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Where a table is of several sources, each configuration is one on one source: its gaps are of that source."""
+    if len({row["source"] for row in rows}) < 2:
+        return rows
+    return [row | {"configuration": f"{row['configuration']} on {row['source']}".strip()} for row in rows]
 
 
 def _number(value: Any, what: str) -> float | None:
