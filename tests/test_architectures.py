@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, stack_module_state, vmap
 from torch.nn import functional
 
-from limbeck.architectures import Architecture
+from limbeck.architectures import Architecture, Halving
 from limbeck.errors import BadData, BadSetting, UnknownName
 from limbeck.samples import Domain
 from limbeck.streams import borrowed_global
@@ -294,3 +294,17 @@ def test_images_too_small_are_refused_with_the_size_needed(text: str, side: int,
 def test_settings_that_can_not_be_are_refused_by_name(text: str, reason: str) -> None:
     with pytest.raises((BadSetting, UnknownName), match=reason):
         make("architectures", text)
+
+
+@pytest.mark.parametrize("sides", [(8, 8), (6, 10), (7, 8), (5, 5)])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_halving_is_two_by_two_average_pooling(sides: tuple[int, int], dtype: torch.dtype) -> None:
+    x = torch.randn(3, 2, *sides, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(dtype)
+    ours, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
+    values = Halving()(ours), nn.AvgPool2d(2)(theirs)
+    tolerance = {torch.float64: 1e-14, torch.float32: 1e-6, torch.bfloat16: 1e-2}[dtype]
+    torch.testing.assert_close(*values, rtol=tolerance, atol=tolerance)
+    slopes = [
+        torch.autograd.grad((value**3).sum(), inputs)[0] for value, inputs in zip(values, (ours, theirs), strict=True)
+    ]
+    torch.testing.assert_close(*slopes, rtol=4 * tolerance, atol=4 * tolerance)

@@ -254,3 +254,27 @@ def test_a_training_that_leaves_the_finite_range_is_an_error_that_names_its_rate
     samples = soft_samples(VECTORS, dtype=torch.float32)
     with pytest.raises(Diverged, match=r"1e\+30"):
         train_many(dynamics, samples, [1, 2], how=how)  # type: ignore[arg-type]
+
+
+def test_samples_by_class_are_the_same_whether_they_stand_together_or_not() -> None:
+    samples = soft_samples(VECTORS, 12)
+    together = samples[samples.group.argsort(stable=True)]
+    assert together.by_class().keys() == samples.by_class().keys() == set(samples.group.tolist())
+    for label, part in samples.by_class().items():
+        assert bool((part.group == label).all())
+        for name in ("x", "y", "group"):
+            assert torch.equal(getattr(part, name), getattr(together.by_class()[label], name))
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_predictions_do_not_depend_on_the_pieces_that_samples_pass_in(
+    network: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    domain = NETWORKS[network]
+    samples = soft_samples(domain, 11)
+    dynamics = Dynamics(network, domain, dtype=torch.float64)
+    whole = dynamics.predict(dynamics.initial(0), samples.x)
+    assert dynamics.network.piece(samples.x) > 11
+    monkeypatch.setattr("limbeck.dynamics.PIECE_BYTES", 3 * 8 * 4 * max(64, samples.x[0].numel()))
+    assert dynamics.network.piece(samples.x) <= 11 or "mlp" in network
+    torch.testing.assert_close(dynamics.predict(dynamics.initial(0), samples.x), whole, rtol=1e-12, atol=1e-14)

@@ -23,6 +23,9 @@ from limbeck.streams import borrowed_global, derive, stream
 Buffers = dict[str, Tensor]
 How = Literal["auto", "loop", "stacked"]
 
+PIECE_BYTES = 8 * 2**20  # of the largest map: a few maps of this size fit the second and third level caches
+PIECE_ELSEWHERE = 4096
+
 
 class Network:
     """A module as pure functions of one flat parameter vector and its buffers."""
@@ -38,6 +41,7 @@ class Network:
         self._sizes = [parameter.numel() for _, parameter in named]
         linear = [part for part in self.module.modules() if isinstance(part, nn.Linear)]
         self._head = linear[-1] if linear else None
+        self._largest: dict[torch.Size, int] = {}
 
     def initial(self, seed: int) -> tuple[Tensor, Buffers]:
         """A fresh initialisation by the module's own rule: parameters (p,) and buffers."""
@@ -72,6 +76,35 @@ class Network:
         finally:
             hook.remove()
         return seen[-1], logits
+
+    def piece(self, x: Tensor) -> int:
+        """How many of the samples (n, *shape) to pass at once where nothing asks for all of them together.
+
+        On a CPU, as many as keep the largest map of the network in a cache; larger ones are slower a sample, and every
+        one of them is fetched from the system and given back. Elsewhere, as many as there is memory for.
+        """
+        if x.device.type != "cpu":
+            return PIECE_ELSEWHERE
+        shape = x.shape[1:]
+        if shape not in self._largest:
+            self._largest[shape] = self._largest_map(x[:1].detach())
+        return max(1, PIECE_BYTES // (self._largest[shape] * x.element_size()))
+
+    @torch.no_grad()
+    def _largest_map(self, sample: Tensor) -> int:
+        """Numbers in the largest output of any layer for one sample."""
+        seen = [sample.numel()]
+
+        def note(layer: nn.Module, inputs: Any, output: Any) -> None:
+            seen.append(output.numel() if isinstance(output, Tensor) else 0)
+
+        hooks = [layer.register_forward_hook(note) for layer in self.module.modules()]
+        try:
+            self.module.eval()(sample)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return max(seen)
 
 
 @dataclass(frozen=True)
@@ -179,9 +212,10 @@ class Dynamics:
         return soft_cross_entropy(forward(vector, buffers, x), y)
 
     @torch.no_grad()
-    def predict(self, state: State, x: Tensor, batch: int = 512) -> Tensor:
+    def predict(self, state: State, x: Tensor) -> Tensor:
         """Logits (n, classes) in evaluation mode."""
-        return torch.cat([self.network.logits(state.vector, state.buffers, part) for part in x.split(batch)])
+        parts = x.split(self.network.piece(x))
+        return torch.cat([self.network.logits(state.vector, state.buffers, part) for part in parts])
 
 
 def error_and_loss(dynamics: Dynamics, state: State, samples: Samples) -> tuple[float, float]:

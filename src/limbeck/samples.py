@@ -38,6 +38,15 @@ class Samples:
     def __getitem__(self, index: Tensor | slice) -> Samples:
         return Samples(self.x[index], self.y[index], self.group[index])
 
+    def by_class(self) -> dict[int, Samples]:
+        """Each class's samples, by label; views, not copies, where the samples stand class by class."""
+        labels, counts = torch.unique_consecutive(self.group, return_counts=True)
+        found = labels.tolist()
+        if len(set(found)) < len(found):
+            return {label: self[(self.group == label).nonzero().flatten()] for label in sorted(set(found))}
+        parts = zip(*(torch.split(part, counts.tolist()) for part in (self.x, self.y, self.group)), strict=True)
+        return dict(sorted(zip(found, (Samples(*part) for part in parts), strict=True)))
+
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Samples:
         """The same samples on a device and in a floating type."""
         return Samples(self.x.to(device, dtype), self.y.to(device, dtype), self.group.to(device))

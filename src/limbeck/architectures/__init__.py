@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from functools import cache
 from typing import Any, Literal
 
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from limbeck.errors import BadData
@@ -113,6 +115,31 @@ def norm_layer(norm: Norm, channels: int, height: int, width: int) -> nn.Module:
             return nn.GroupNorm(GROUPS, channels)
         case "none":
             return nn.Identity()
+
+
+class Halving(nn.AvgPool2d):
+    """2x2 average pooling at stride 2, as `nn.AvgPool2d(2)` up to rounding and several times faster on a CPU.
+
+    There torch averages window by window; here two rows of a map of even sides are one vector (2 width,) and pooling is
+    its product with a constant matrix (2 width, width / 2), forwards, backwards and twice differentiated.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[-2:]
+        if x.device.type != "cpu" or height % 2 or width % 2:
+            return super().forward(x)
+        rows = x.reshape(*x.shape[:-2], height // 2, 2 * width)
+        return rows @ _halving(width, x.dtype)
+
+
+@cache
+def _halving(width: int, dtype: torch.dtype) -> Tensor:
+    """(2 width, width / 2): 1/4 where column j of either row goes to column j // 2."""
+    one_row = np.kron(np.eye(width // 2), np.ones((2, 1)))
+    return torch.from_numpy(0.25 * np.tile(one_row, (2, 1))).to(dtype)
 
 
 def check_groups(norm: Norm, width: int) -> None:

@@ -11,6 +11,7 @@ from limbeck.architectures import (
     ACTIVATIONS,
     Activation,
     Architecture,
+    Halving,
     Norm,
     check_groups,
     first_padding,
@@ -55,6 +56,6 @@ class ConvNet(Architecture):
             ]
             channels, padding = self.width, 1
             if self.pooling != "none":
-                layers.append(nn.AvgPool2d(2) if self.pooling == "average" else nn.MaxPool2d(2))
+                layers.append(Halving() if self.pooling == "average" else nn.MaxPool2d(2))
                 height, width = height // 2, width // 2
         return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * height * width, domain.classes))

@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import nn
 
-from limbeck.architectures import ACTIVATIONS, Activation, Architecture, first_padding, need_images
+from limbeck.architectures import ACTIVATIONS, Activation, Architecture, Halving, first_padding, need_images
 from limbeck.samples import Domain
 
 SMALL = 16  # below it, two unpadded 5x5 convolutions and two poolings leave nothing
@@ -31,7 +31,7 @@ class LeNet(Architecture):
             layers += [
                 nn.Conv2d(channels, outputs, 5, padding=padding),
                 ACTIVATIONS[self.activation](),
-                nn.MaxPool2d(2) if self.pooling == "max" else nn.AvgPool2d(2),
+                nn.MaxPool2d(2) if self.pooling == "max" else Halving(),
             ]
             channels = outputs
             height, width = ((side + 2 * padding - 4) // 2 for side in (height, width))

@@ -11,6 +11,7 @@ from limbeck.architectures import (
     ACTIVATIONS,
     Activation,
     Architecture,
+    Halving,
     Norm,
     check_groups,
     first_padding,
@@ -97,7 +98,7 @@ class _Block(nn.Module):
 
         self.body = nn.Sequential(
             nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=bias),
-            *([nn.AvgPool2d(2)] if pools else []),
+            *([Halving()] if pools else []),
             norm(),
             ACTIVATIONS[settings.activation](),
             nn.Conv2d(outputs, outputs, 3, padding=1, bias=bias),
@@ -106,7 +107,7 @@ class _Block(nn.Module):
         self.shortcut = nn.Sequential()
         if halves or inputs != outputs:
             self.shortcut = nn.Sequential(
-                *([nn.AvgPool2d(2)] if pools else []),
+                *([Halving()] if pools else []),
                 nn.Conv2d(inputs, outputs, 1, stride=stride, bias=bias),
                 norm(),
             )

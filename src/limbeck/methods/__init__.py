@@ -134,7 +134,7 @@ class Matching(Method):
         surrogate = self.surrogate()
         if not surrogate.reads_real:
             return surrogate.value(moment, synthetic, synthetic)
-        real = real_batch(scene.train, self.batch_real, scene.seed, step).to(synthetic.x.device, synthetic.x.dtype)
+        real = real_batch(scene, self.batch_real, step).to(synthetic.x.device, synthetic.x.dtype)
         augmentation = make("augmentations", self.views(scene.dynamics.domain))
         if augmentation.variant_name() != "none":
             synthetic, real = self._siamese(scene, augmentation, synthetic, real, step)
@@ -145,24 +145,20 @@ class Matching(Method):
         scene: Scene, augmentation: Augmentation, synthetic: Samples, real: Samples, step: int
     ) -> tuple[Samples, Samples]:
         """Both batches with one draw a class that all samples of the class share, real and synthetic."""
-        pairs: tuple[list[Samples], list[Samples]] = ([], [])
-        for label in torch.unique(synthetic.group).tolist():
+        kept: tuple[list[Samples], list[Samples]] = ([], [])
+        others = real.by_class()
+        for label, own in synthetic.by_class().items():
             draw = augmentation.draw(1, scene.dynamics.domain, stream(scene.seed, "siamese", step, label))
-            for kept, samples in zip(pairs, (synthetic, real), strict=True):
-                part = samples[(samples.group == label).nonzero().flatten()]
-                x, y = draw(part.x, part.y)
-                kept.append(Samples(x, y, part.group))
-        return Samples.concatenated(pairs[0]), Samples.concatenated(pairs[1])
+            for views, part in zip(kept, (own, others[label]), strict=True):
+                views.append(Samples(*draw(part.x, part.y), part.group))
+        return Samples.concatenated(kept[0]), Samples.concatenated(kept[1])
 
 
-def real_batch(train: Samples, batch: int, seed: int, step: int) -> Samples:
-    """Up to `batch` samples of each class, without replacement within a class."""
-    generator = stream(seed, "real", step)
-    chosen = []
-    for label in range(train.y.shape[1]):
-        own = (train.group == label).nonzero().flatten()
-        chosen.append(own[torch.randperm(len(own), generator=generator)[:batch]])
-    return train[torch.cat(chosen)]
+def real_batch(scene: Scene, batch: int, step: int) -> Samples:
+    """Up to `batch` samples of each class, class by class, without replacement within a class."""
+    generator = stream(scene.seed, "real", step)
+    chosen = [own[torch.randperm(len(own), generator=generator)[:batch]] for own in scene.members]
+    return scene.train[torch.cat(chosen)]
 
 
 def indices_by_class(source: Source, per_class: int) -> list[Tensor]:

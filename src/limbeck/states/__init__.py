@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -31,6 +32,11 @@ class Scene:
     train: Samples
     seed: int
     experts: Experts | None = None
+
+    @cached_property
+    def members(self) -> tuple[Tensor, ...]:
+        """The training samples' indices of each class: real data do not change, so they are looked up once."""
+        return tuple((self.train.group == label).nonzero().flatten() for label in range(self.train.y.shape[1]))
 
 
 class States(Variant):

@@ -27,7 +27,8 @@ class Distribution(Surrogate):
     def value(self, moment: Moment, synthetic: Samples, real: Samples) -> Tensor:
         network, state = moment.dynamics.network, moment.state
         with torch.no_grad():
-            target, _ = network.features_and_logits(state.vector, state.buffers, real.x)
+            parts = real.x.split(network.piece(real.x))
+            target = torch.cat([network.features_and_logits(state.vector, state.buffers, x)[0] for x in parts])
         features, _ = network.features_and_logits(state.vector.detach(), state.buffers, synthetic.x)
         classes = synthetic.y.shape[1]
         held = torch.bincount(synthetic.group, minlength=classes) > 0

@@ -28,11 +28,19 @@ class Gradient(Surrogate):
 
     def value(self, moment: Moment, synthetic: Samples, real: Samples) -> Tensor:
         total = synthetic.x.new_zeros(())
-        for label in torch.unique(synthetic.group).tolist():
-            real_part = real[(real.group == label).nonzero().flatten()]
-            synthetic_part = synthetic[(synthetic.group == label).nonzero().flatten()]
-            target = self._gradient(moment, real_part, differentiable=False)
-            total = total + self._distance(moment, self._gradient(moment, synthetic_part, differentiable=True), target)
+        others = real.by_class()
+        for label, own in synthetic.by_class().items():
+            target = self._real_gradient(moment, others[label])
+            total = total + self._distance(moment, self._gradient(moment, own, differentiable=True), target)
+        return total
+
+    def _real_gradient(self, moment: Moment, samples: Samples) -> Tensor:
+        """The mean loss's gradient (p,), summed over pieces that stay in a cache: the same sum in another order."""
+        total = torch.zeros_like(moment.state.vector)
+        size = moment.dynamics.network.piece(samples.x)
+        for start in range(0, len(samples), size):
+            part = samples[start : start + size]
+            total += self._gradient(moment, part, differentiable=False) * (len(part) / len(samples))
         return total
 
     @staticmethod
