@@ -18,7 +18,7 @@ from limbeck.configuration import Configuration
 from limbeck.digest import digest
 from limbeck.dynamics import Dynamics, error_and_loss, train
 from limbeck.errors import CorruptFile, Diverged, Interrupted, MissingData
-from limbeck.methods import Matching, Method
+from limbeck.methods import Matching, Method, check_applicable
 from limbeck.optimizers import Moments
 from limbeck.parameterizations import Tensors
 from limbeck.samples import Samples
@@ -68,8 +68,9 @@ class _Run:
     step: int = 0
     seconds: float = 0.0
     losses: list[float] = field(default_factory=list)
-    candidates: list[dict[str, float]] = field(default_factory=list)
+    candidates: list[dict[str, Any]] = field(default_factory=list)
     best: Tensors = field(default_factory=dict)
+    average: Tensors = field(default_factory=dict)
 
 
 def distill(
@@ -91,8 +92,9 @@ def distill(
     """Distil a source into `per_class` samples of each class by a method, for a configuration.
 
     The budget is the method's own `steps`, or `steps`, or `seconds` of work, whichever ends first. At `candidates`
-    evenly spaced steps one network is trained on the set under the configuration, and the set with the lowest
-    *validation* error is kept; 1 keeps the last set, unvalidated. The test split is never read.
+    evenly spaced steps one network is trained on the set under the configuration (and one on its running average, where
+    the method keeps one), and the set with the lowest *validation* error is kept; 1 keeps the last set, unvalidated.
+    The test split is never read.
 
     With a `folder` the run is checkpointed there and resumes where it was, exactly (to the bit, on a CPU). Ctrl-C
     checkpoints and raises `Interrupted`. Raises `Diverged` with the step and the surrogate's value, `NotApplicable`
@@ -140,7 +142,7 @@ def forecast(
 
     def standing_in(number: int) -> Tensor:
         vectors = [task.scene.dynamics.initial(derive(number, "forecast", i)).vector for i in range(2)]
-        return torch.stack([vectors[i % 2] for i in range(plan.epochs + 1)]) if plan else torch.stack(vectors)
+        return torch.stack([vectors[i % 2] for i in range(plan.checkpoints)]) if plan else torch.stack(vectors)
 
     task = _Task.prepare(source, method, configuration, per_class, 0, cache(standing_in), device, torch.float32)
     plan = task.method.expert_plan(task.scene.dynamics)
@@ -189,6 +191,7 @@ class _Task:
     ) -> _Task:
         recipe: Method = make("methods", method) if isinstance(method, str) else method
         configuration = Configuration.parse(configuration)
+        check_applicable(recipe, configuration, source.domain, per_class)
         walked = recipe.dynamics_configuration(configuration, source.domain, per_class)
         dynamics = Dynamics(walked, source.domain, device=device, dtype=dtype)
         scene = Scene(dynamics, source.train, derive(seed, "distill"), None)
@@ -243,23 +246,39 @@ class _Task:
             )
         run.losses.append(float(loss.detach()))
         with torch.no_grad():
+            run.tensors = self.method.settled(self.scene, moment, run.tensors)
+            self._average(run)
             run.carry = states.advance(self.scene, run.carry, run.step, self.unfold(run.tensors))
         run.step += 1
 
+    def _average(self, run: _Run) -> None:
+        """Move the running average of the learned tensors; its first steps count in full, as in a plain mean."""
+        assert isinstance(self.method, Matching)
+        if (decay := self.method.averaging()) == 0:
+            return
+        decay = min(decay, run.step / (run.step + 1))
+        for name in self.method.optimizers():
+            run.average[name] = torch.lerp(run.tensors[name], run.average.get(name, run.tensors[name]), decay)
+
     def validate(self, run: _Run) -> None:
-        """Train one network on the set as it is; keep the set where its validation error is the lowest yet."""
+        """Train one network on the set as it is, and on its running average; keep the lowest validation error yet."""
+        self._compete(run, run.tensors, {})
+        if run.average:
+            self._compete(run, {**run.tensors, **run.average}, {"average": True})
+
+    def _compete(self, run: _Run, tensors: Tensors, facts: Mapping[str, Any]) -> None:
         dynamics = Dynamics(
             self.configuration, self.source.domain, device=self.scene.dynamics.device, dtype=self.scene.dynamics.dtype
         )
         try:
-            trained = train(dynamics, self.unfold(run.tensors), derive(self.seed, "validate"))
+            trained = train(dynamics, self.unfold(tensors), derive(self.seed, "validate"))
             held_out = self.configuration.domain.apply(self.source.validation, self.source.domain)
             error, _ = error_and_loss(dynamics, trained.state, held_out)
         except Diverged:
             error = 1.0
         if error <= min((candidate["error"] for candidate in run.candidates), default=1.0):
-            run.best = {name: tensor.clone() for name, tensor in run.tensors.items()}
-        run.candidates.append({"step": run.step, "error": error})
+            run.best = {name: tensor.clone() for name, tensor in tensors.items()}
+        run.candidates.append({"step": run.step, "error": error, **facts})
 
     def finished(self, run: _Run, *, steps: int, seconds: float) -> SyntheticSet:
         kept = run.best or run.tensors
@@ -306,6 +325,7 @@ def _save(folder: Path, identity: str, run: _Run) -> None:
     tensors = {f"tensor.{name}": tensor for name, tensor in run.tensors.items()} | moments
     tensors |= {f"carry.{name}": tensor for name, tensor in run.carry.items()}
     tensors |= {f"best.{name}": tensor for name, tensor in run.best.items()}
+    tensors |= {f"average.{name}": tensor for name, tensor in run.average.items()}
     about = {"identity": identity, "step": run.step, "seconds": run.seconds}
     about |= {"losses": run.losses, "candidates": run.candidates}
     name = f"checkpoint-{identity[:16]}-{run.step:09d}"
@@ -325,7 +345,7 @@ def _resume(folder: Path | None, identity: str) -> _Run | None:
             continue
         if about["identity"] != identity:
             continue
-        parts: dict[str, Tensors] = {"tensor": {}, "carry": {}, "best": {}}
+        parts: dict[str, Tensors] = {"tensor": {}, "carry": {}, "best": {}, "average": {}}
         moments: dict[str, dict[int, Tensor]] = {}
         for key, tensor in tensors.items():
             kind, _, name = key.partition(".")
@@ -337,6 +357,6 @@ def _resume(folder: Path | None, identity: str) -> _Run | None:
         ordered = {owner: tuple(held[i] for i in sorted(held)) for owner, held in moments.items()}
         return _Run(
             parts["tensor"], ordered, parts["carry"], about["step"], about["seconds"], about["losses"],
-            about["candidates"], parts["best"],
+            about["candidates"], parts["best"], parts["average"],
         )  # fmt: skip
     return None

@@ -22,6 +22,7 @@ from limbeck.streams import borrowed_global, derive, stream
 
 Buffers = dict[str, Tensor]
 How = Literal["auto", "loop", "stacked"]
+Memory = Literal["constant", "graph", "tesla"]
 
 PIECE_BYTES = 8 * 2**20  # of the largest map: a few maps of this size fit the second and third level caches
 PIECE_ELSEWHERE = 4096
@@ -194,15 +195,21 @@ class Dynamics:
         vector = state.vector if differentiable and state.vector.requires_grad else state.vector.detach()
         if not vector.requires_grad:
             vector.requires_grad_()  # of our own detached view: the caller's tensor stays as it was
-        with torch.enable_grad():
-            loss = self.loss(vector, state.buffers, x, y)
-            (gradient,) = torch.autograd.grad(loss.sum(), vector, create_graph=differentiable)
+        gradient = self.gradient(vector, state.buffers, x, y, differentiable=differentiable)
         if rate is None:
             rate = optimizer.lr * schedule.factor(min(state.step, schedule.steps - 1))
         if not differentiable:
             vector = vector.detach()
         vector, moments = optimizer.update(vector, gradient, moments, rate, since)
         return State(vector, state.buffers, moments, state.step + 1, since + 1)
+
+    def gradient(
+        self, vector: Tensor, buffers: Buffers, x: Tensor, y: Tensor, *, differentiable: bool = False
+    ) -> Tensor:
+        """What the optimizer is given: the loss's gradient in the vector, which requires one; shaped as the vector."""
+        with torch.enable_grad():
+            loss = self.loss(vector, buffers, x, y)
+            return torch.autograd.grad(loss.sum(), vector, create_graph=differentiable)[0]
 
     def loss(self, vector: Tensor, buffers: Buffers, x: Tensor, y: Tensor) -> Tensor:
         """The training loss: a scalar, or (networks,) where the vector is stacked."""
@@ -314,15 +321,23 @@ def unroll(
     steps: int,
     seed: int,
     rate: Tensor | float | None = None,
-    memory: Literal["constant", "graph"] = "constant",
+    memory: Memory = "constant",
 ) -> Tensor:
     """The parameters (p,) after `steps` updates on samples, differentiable in x, y, `rate` and the start.
 
     Equal to what `train` reaches; a given `rate` replaces the configuration's own rate and schedule. Running
     statistics are left alone. `graph` keeps the whole unroll; `constant` keeps only the state vectors and, going
     backwards, recomputes one step at a time and pulls the adjoint through it (the exact gradient, with one step's
-    graph in memory): a_i = (d U_i / d state)^T a_(i+1), and the leaves collect (d U_i / d leaf)^T a_(i+1).
+    graph in memory): a_i = (d U_i / d state)^T a_(i+1), and the leaves collect (d U_i / d leaf)^T a_(i+1). `tesla`
+    freezes the adjoint, a_i = a_steps, as Cui et al. 2023 do: cheaper, but the gradient of another function.
+
+    Raises `NotApplicable` for `tesla` with an optimizer that has moments, for which its formula is not written.
     """
+    if memory == "tesla" and start.moments:
+        raise NotApplicable(
+            f"memory=tesla is written for plain gradient descent, not for {dynamics.configuration.optimizer.spec}. "
+            "Use memory=constant, which is exact for every optimizer."
+        )
     plan = list(batches(seed, len(samples), dynamics.configuration.schedule.batch, steps))
     own_rate = rate is None
     rate = torch.as_tensor(0.0 if rate is None else rate, dtype=start.vector.dtype, device=start.vector.device)
@@ -338,7 +353,9 @@ def unroll(
         for index in range(steps):
             state = advance(state, samples.x, samples.y, rate, index, differentiable=True)
         return state.vector
-    return _ConstantMemory.apply(advance, start, steps, samples.x, samples.y, rate, start.vector, *start.moments)
+    frozen = memory == "tesla"
+    leaves = (samples.x, samples.y, rate)
+    return _ConstantMemory.apply(advance, start, steps, frozen, *leaves, start.vector, *start.moments)
 
 
 class _ConstantMemory(torch.autograd.Function):
@@ -346,42 +363,54 @@ class _ConstantMemory(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, advance: Any, start: State, steps: int, x: Tensor, y: Tensor, rate: Tensor, *carried: Tensor
+        ctx: Any,
+        advance: Any,
+        start: State,
+        steps: int,
+        frozen: bool,
+        x: Tensor,
+        y: Tensor,
+        rate: Tensor,
+        *carried: Tensor,
     ) -> Tensor:
         state = State(carried[0], {}, carried[1:], start.step, start.since_restart).detached()
         path = []
         for index in range(steps):
             path.append(replace(state, buffers={}))
             state = advance(state, x, y, rate, index, differentiable=False)
-        ctx.advance, ctx.path = advance, path
+        ctx.advance, ctx.path, ctx.frozen = advance, path, frozen
         ctx.save_for_backward(x, y, rate)
         return state.vector
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, adjoint: Tensor) -> Any:
-        needed = ctx.needs_input_grad[3:6]  # x, y, rate
+        needed = ctx.needs_input_grad[4:7]  # x, y, rate
         leaves = [leaf.detach().requires_grad_(need) for leaf, need in zip(ctx.saved_tensors, needed, strict=True)]
         totals = {place: torch.zeros_like(leaf) for place, leaf in enumerate(leaves) if leaf.requires_grad}
         moment_adjoints: tuple[Tensor, ...] = ()  # at first: the result does not depend on the last moments
         for index in reversed(range(len(ctx.path))):
             before: State = ctx.path[index]
-            inputs = [tensor.detach().requires_grad_() for tensor in (before.vector, *before.moments)]
+            inputs = [tensor.detach().requires_grad_(not ctx.frozen) for tensor in (before.vector, *before.moments)]
+            wanted = [tensor for tensor in (*inputs, *leaves) if tensor.requires_grad]
+            if not wanted:
+                break
             with torch.enable_grad():
                 state = replace(before, vector=inputs[0], moments=tuple(inputs[1:]))
                 after = ctx.advance(state, *leaves, index, differentiable=True)
             outputs = [after.vector, *after.moments][: 1 + len(moment_adjoints)]
             pulled = torch.autograd.grad(
                 outputs,
-                [*inputs, *(leaves[place] for place in totals)],
+                wanted,
                 [adjoint, *moment_adjoints],
                 allow_unused=True,
                 materialize_grads=True,
             )
-            adjoint, moment_adjoints = pulled[0], tuple(pulled[1 : len(inputs)])
-            for place, part in zip(totals, pulled[len(inputs) :], strict=True):
+            if not ctx.frozen:
+                adjoint, moment_adjoints = pulled[0], tuple(pulled[1 : len(inputs)])
+            for place, part in zip(totals, pulled[len(wanted) - len(totals) :], strict=True):
                 totals[place] += part
-        return None, None, None, totals.get(0), totals.get(1), totals.get(2), adjoint, *moment_adjoints
+        return None, None, None, None, totals.get(0), totals.get(1), totals.get(2), adjoint, *moment_adjoints
 
 
 def _stack(states: list[State]) -> State:

@@ -13,7 +13,7 @@ from torch import Tensor
 from limbeck.augmentations import Augmentation
 from limbeck.configuration import Configuration
 from limbeck.dynamics import Dynamics
-from limbeck.errors import BadData, NotApplicable
+from limbeck.errors import BadData, LimbeckError, NotApplicable
 from limbeck.optimizers import Optimizer
 from limbeck.optimizers.sgd import SGD
 from limbeck.parameterizations import Parameterization, Tensors
@@ -22,7 +22,7 @@ from limbeck.samples import Domain, Samples
 from limbeck.states import ExpertPlan, Scene, States
 from limbeck.streams import numpy_stream, stream
 from limbeck.surrogates import Moment, Surrogate
-from limbeck.variants import Variant, make
+from limbeck.variants import Variant, make, members
 
 if TYPE_CHECKING:
     from limbeck.sources import Source
@@ -63,6 +63,9 @@ class Method(Variant):
         """Updates of the set."""
         return 0
 
+    def check(self, configuration: Configuration, domain: Domain, per_class: int) -> None:
+        """Raise `NotApplicable` where the recipe can't run on such samples or along such a configuration."""
+
     def expert_plan(self, dynamics: Dynamics) -> ExpertPlan | None:
         """The experts that the recipe needs, if any."""
         return None
@@ -96,6 +99,14 @@ class Matching(Method):
     @abstractmethod
     def states(self, per_class: int) -> States:
         """Where it is measured."""
+
+    def settled(self, scene: Scene, moment: Moment, tensors: Tensors) -> Tensors:
+        """The stored tensors after an update of the set, with what the recipe does to them besides descending."""
+        return tensors
+
+    def averaging(self) -> float:
+        """Decay of the running average of the stored tensors that validation compares with the last; 0 keeps none."""
+        return 0.0
 
     def outer_steps(self) -> int:
         return self.steps
@@ -136,7 +147,7 @@ class Matching(Method):
             return surrogate.value(moment, synthetic, synthetic)
         real = real_batch(scene, self.batch_real, step).to(synthetic.x.device, synthetic.x.dtype)
         augmentation = make("augmentations", self.views(scene.dynamics.domain))
-        if augmentation.variant_name() != "none":
+        if surrogate.siamese and augmentation.variant_name() != "none":
             synthetic, real = self._siamese(scene, augmentation, synthetic, real, step)
         return surrogate.value(moment, synthetic, real)
 
@@ -152,6 +163,23 @@ class Matching(Method):
             for views, part in zip(kept, (own, others[label]), strict=True):
                 views.append(Samples(*draw(part.x, part.y), part.group))
         return Samples.concatenated(kept[0]), Samples.concatenated(kept[1])
+
+
+def check_applicable(method: Method, configuration: Configuration, domain: Domain, per_class: int) -> None:
+    """Raise `NotApplicable` where a method can't run, naming those that can."""
+    try:
+        method.check(configuration, domain, per_class)
+    except NotApplicable as error:
+        able = [name for name in members("methods") if _can_run(name, configuration, domain, per_class)]
+        raise NotApplicable(f"{error} Methods that can run here: {', '.join(able)}.") from None
+
+
+def _can_run(name: str, configuration: Configuration, domain: Domain, per_class: int) -> bool:
+    try:
+        make("methods", name).check(configuration, domain, per_class)
+    except LimbeckError:
+        return False
+    return True
 
 
 def real_batch(scene: Scene, batch: int, step: int) -> Samples:

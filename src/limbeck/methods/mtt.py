@@ -73,5 +73,5 @@ class MTT(Matching):
             optimizer=make("optimizers", f"sgd(lr={self.expert_lr}, momentum={self.expert_momentum})"),
             schedule=make("schedules", "constant(batch=256)"),
         )
-        states = self.states(1)
-        return ExpertPlan(trained, states.epochs, states.count)
+        self.states(1).check()
+        return ExpertPlan(trained, self.expert_epochs, self.experts)

@@ -14,7 +14,7 @@ from limbeck.samples import Domain, Samples
 class Pixels(Parameterization):
     """Samples stored as they are trained on, in the source's prepared space; labels fixed or learned.
 
-    With `labels=soft` each sample stores logits z (n, classes), and its label is softmax(z).
+    With `labels=soft` each sample stores logits z (n, classes), its label is softmax(z), and it starts from its own.
     """
 
     labels: Literal["hard", "soft"] = "hard"
@@ -22,9 +22,10 @@ class Pixels(Parameterization):
     def fold(self, start: Samples, domain: Domain) -> Tensors:
         stored = {"pixels": start.x.clone()}
         if self.labels == "soft":
-            # Starting at 90 % for the class itself keeps every logit where softmax still has a slope.
-            certain = torch.nn.functional.one_hot(start.group, domain.classes).to(start.x.dtype)
-            stored["logits"] = torch.log(0.9 * certain + 0.1 / domain.classes)
+            # A certain label starts at 90 % for its class, which keeps every logit where softmax still has a slope.
+            certain = start.y.amax(1, keepdim=True) == 1
+            y = torch.where(certain, 0.9 * start.y + 0.1 / domain.classes, start.y)
+            stored["logits"] = torch.log(y.clamp_min(1e-6))
         return stored
 
     def unfold(self, tensors: Tensors, group: Tensor, domain: Domain) -> Samples:

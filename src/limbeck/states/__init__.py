@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from limbeck.configuration import Configuration
-from limbeck.dynamics import Dynamics
+from limbeck.dynamics import Dynamics, State
 from limbeck.samples import Samples
 from limbeck.surrogates import Moment
 from limbeck.variants import Variant
@@ -58,10 +59,51 @@ class States(Variant):
         return carry
 
 
+def carried(state: State, owner: str = "") -> Carry:
+    """A state of the dynamics as what a walk remembers; `owner` keeps several apart."""
+    held = {"vector": state.vector, "steps": torch.tensor([state.step, state.since_restart])}
+    held |= {f"buffer.{name}": value for name, value in state.buffers.items()}
+    held |= {f"moment.{place}": moment for place, moment in enumerate(state.moments)}
+    return {owner + name: value for name, value in held.items()}
+
+
+def restored(carry: Carry, owner: str = "") -> State:
+    """The state that `carried` wrote down; its buffers may be spoilt, the carry's stay."""
+    held = {name.removeprefix(owner): value for name, value in carry.items() if name.startswith(owner)}
+    step, since = held["steps"].tolist()
+    buffers = {name.removeprefix("buffer."): v.clone() for name, v in held.items() if name.startswith("buffer.")}
+    moments = tuple(held[f"moment.{place}"] for place in range(sum(name.startswith("moment.") for name in held)))
+    return State(held["vector"], buffers, moments, step, since)
+
+
 @dataclass(frozen=True)
 class ExpertPlan:
-    """The experts that a walk needs: how many, trained under which configuration, for how many epochs."""
+    """The experts that a walk needs: how many, trained under which configuration, for how many epochs.
+
+    The parameters are kept before the first epoch and after each `every` of them. With a `radius` the training seeks
+    flat places (Foret et al. 2021): its direction is the gradient at the point that lies `radius` up the slope, less
+    `surrogate_gap` times the part of the plain gradient that is orthogonal to it (Zhuang et al. 2022).
+    """
 
     configuration: Configuration
     epochs: int
     count: int
+    every: int = 1
+    radius: float = 0.0
+    surrogate_gap: float = 0.0
+
+    @property
+    def checkpoints(self) -> int:
+        """Points kept of each trajectory."""
+        return self.epochs // self.every + 1
+
+    def settings(self) -> dict[str, Any]:
+        """All that determines an expert beside its data and number, in full text."""
+        own = {"epochs": self.epochs, "every": self.every, "radius": self.radius, "surrogate_gap": self.surrogate_gap}
+        return {"configuration": self.configuration.full_spec, **own}
+
+    @classmethod
+    def read(cls, held: Mapping[str, Any]) -> ExpertPlan:
+        """The plan of one expert, from its settings."""
+        own = {key: held[key] for key in ("epochs", "every", "radius", "surrogate_gap")}
+        return cls(Configuration.parse(held["configuration"]), count=1, **own)

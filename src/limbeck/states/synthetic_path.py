@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pydantic import Field
 from torch import Tensor
 
-from limbeck.dynamics import State, train
+from limbeck.dynamics import train
 from limbeck.samples import Samples
-from limbeck.states import Carry, Scene, States
+from limbeck.states import Carry, Scene, States, carried, restored
 from limbeck.streams import derive
 from limbeck.surrogates import Moment
 
@@ -27,26 +27,18 @@ class SyntheticPath(States):
         return self._fresh(scene, 0)
 
     def visit(self, scene: Scene, carry: Carry, step: int, learned: Mapping[str, Tensor]) -> Moment:
-        state = State(carry["vector"], _buffers(carry))
-        return Moment(scene.dynamics, state, derive(scene.seed, "moment", step), learned=learned)
+        return Moment(scene.dynamics, restored(carry), derive(scene.seed, "moment", step), learned=learned)
 
     def advance(self, scene: Scene, carry: Carry, step: int, synthetic: Samples) -> Carry:
         if (step + 1) % self.length == 0:
             return self._fresh(scene, step + 1)
         batch = scene.dynamics.configuration.schedule.batch
-        start = scene.dynamics.restarted(carry["vector"], _buffers(carry))
+        held = restored(carry)
+        start = scene.dynamics.restarted(held.vector, held.buffers)
         passes = self.epochs * -(-len(synthetic) // batch)
         trained = train(scene.dynamics, synthetic, derive(scene.seed, "path", step), start=start, steps=passes)
-        return _carried(trained.state)
+        return carried(trained.state)
 
     @staticmethod
     def _fresh(scene: Scene, step: int) -> Carry:
-        return _carried(scene.dynamics.initial(derive(scene.seed, "state", step)))
-
-
-def _carried(state: State) -> Carry:
-    return {"vector": state.vector, **{f"buffer.{name}": value for name, value in state.buffers.items()}}
-
-
-def _buffers(carry: Carry) -> dict[str, Tensor]:
-    return {name.removeprefix("buffer."): value.clone() for name, value in carry.items() if name != "vector"}
+        return carried(scene.dynamics.initial(derive(scene.seed, "state", step)))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from limbeck.dynamics import Dynamics
 from limbeck.errors import BadData
+from limbeck.methods import check_applicable
 from limbeck.streams import derive
 from limbeck.study.cells import Cell
 
@@ -109,9 +110,10 @@ class Grid:
                 )
 
     def _sets(self, experts: dict[str, Cell]) -> Iterator[Cell]:
-        text = full_text(self._study.distilled)
+        text = self._study.distilled.full_spec
         for method in self._study.made:
             for per_class in self._study.per_class:
+                check_applicable(method, self._study.distilled, self._domain, per_class)
                 needs = self._experts(method, per_class, experts)
                 cost = self._distillation_cost(method, per_class)
                 for index in range(self._study.sets):
@@ -133,15 +135,10 @@ class Grid:
         plan = method.expert_plan(Dynamics(walked, self._domain))
         if plan is None:
             return ()
-        text = full_text(plan.configuration)
         samples = sum(self._facts.counts)
         cost = 3.0 * plan.configuration.architecture.flops(self._domain) * samples * plan.epochs
         made = [
-            Cell(
-                "expert",
-                {"source": self._source, "configuration": text, "epochs": plan.epochs, "number": number},
-                cost=cost,
-            )
+            Cell("expert", {"source": self._source, **plan.settings(), "number": number}, cost=cost)
             for number in range(plan.count)
         ]
         experts.update((cell.id, cell) for cell in made)
@@ -176,7 +173,7 @@ class Grid:
 
     @cached_property
     def _texts(self) -> list[tuple[Configuration, str]]:
-        return [(configuration, full_text(configuration)) for configuration in self._study.evaluated]
+        return [(configuration, configuration.full_spec) for configuration in self._study.evaluated]
 
     def _seed(self, *purpose: str | int) -> int:
         """A seed for one purpose, small enough for every JSON reader."""

@@ -10,7 +10,6 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from limbeck import __version__
-from limbeck.configuration import Configuration
 from limbeck.digest import canonical, digest
 from limbeck.errors import CorruptFile, Diverged, Interrupted, LimbeckError, StoreFailure
 from limbeck.store import read_tensors, tensor_digest, write_tensors
@@ -94,9 +93,8 @@ def _expert(folder: StudyFolder, cell: Cell) -> dict[str, Any]:
     from limbeck.states.experts import train_expert
 
     source, held = _source(cell), cell.payload
-    configuration = Configuration.parse(held["configuration"])
-    plan = ExpertPlan(configuration, held["epochs"], count=1)
-    trajectory = train_expert(plan, Dynamics(configuration, source.domain), source.train, held["number"])
+    plan = ExpertPlan.read(held)
+    trajectory = train_expert(plan, Dynamics(plan.configuration, source.domain), source.train, held["number"])
     name = digest([cell.id, tensor_digest(trajectory)])
     write_tensors(folder.objects(name), name, {"trajectory": trajectory}, {"kind": "expert", **held})
     return {"object": name}

@@ -33,6 +33,8 @@ class Surrogate(Variant):
 
     reads_real: ClassVar[bool] = True
     """Whether it compares with a batch of real samples."""
+    siamese: ClassVar[bool] = True
+    """Whether the two batches are compared in one shared view."""
     zero_within: ClassVar[float] = 1e-9
     """How near to zero it is at the data, as a fraction of its value at another set."""
 
