@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from limbeck.variants import Variant
@@ -48,6 +49,32 @@ class Optimizer(Variant):
     def penalty(self) -> float:
         """The c of c |theta|^2 / 2 in the objective that is descended; decay that is decoupled from it counts not."""
         return 0.0
+
+
+class Clipped(Optimizer):
+    """A rule whose gradient is shortened to at most `factor` times the running mean of its length (Feng et al. 2024).
+
+    g <- g * min(1, factor * m / |g|), then m <- decay * m + (1 - decay) * |g|; m = |g| at first. The shortened length
+    enters the mean, so that one explosion does not make room for the next.
+    """
+
+    rule: Optimizer
+    lr: float
+    factor: float = Field(2.0, gt=0)
+    decay: float = Field(0.9, ge=0, lt=1)
+
+    def start(self, vector: Tensor) -> Moments:
+        return (torch.zeros((), dtype=vector.dtype, device=vector.device), *self.rule.start(vector))
+
+    def update(
+        self, vector: Tensor, gradient: Tensor, moments: Moments, rate: Rate, step: int
+    ) -> tuple[Tensor, Moments]:
+        length = gradient.norm()
+        usual = moments[0] if step else length
+        kept = torch.minimum(length, self.factor * usual)
+        gradient = gradient * (kept / length.clamp_min(1e-30))
+        vector, rest = self.rule.update(vector, gradient, moments[1:], rate, step)
+        return vector, (self.decay * usual + (1 - self.decay) * kept, *rest)
 
 
 def zeros(vector: Tensor, count: int) -> Moments:
