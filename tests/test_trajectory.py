@@ -237,6 +237,6 @@ def test_a_state_with_all_its_moments_survives_being_carried() -> None:
     assert all(torch.equal(back.buffers[name], state.buffers[name]) for name in state.buffers)
 
 
-@pytest.mark.parametrize("spec", ["tesla", "tesla(soft_labels=true)", "ftd", "datm"])
+@pytest.mark.parametrize("spec", ["tesla", "tesla(labels=soft)", "ftd", "datm"])
 def test_every_recipe_is_one_of_the_folder(spec: str) -> None:
     assert make("methods", spec).spec == spec

@@ -170,6 +170,7 @@ class _Task:
 
     source: Source
     method: Method
+    asked: str
     configuration: Configuration
     per_class: int
     seed: int
@@ -190,6 +191,8 @@ class _Task:
         dtype: torch.dtype,
     ) -> _Task:
         recipe: Method = make("methods", method) if isinstance(method, str) else method
+        asked = recipe.spec
+        recipe = recipe.suited(source.domain)
         configuration = Configuration.parse(configuration)
         check_applicable(recipe, configuration, source.domain, per_class)
         walked = recipe.dynamics_configuration(configuration, source.domain, per_class)
@@ -202,7 +205,8 @@ class _Task:
                 scene, experts=experts or cache(lambda number: train_expert(plan, trained, source.train, number))
             )
         begin = recipe.begin(source, scene, per_class).to(device, dtype)
-        return cls(source, recipe, configuration, per_class, seed, scene, begin.group, begin)
+        group = begin.group[:: recipe.parameterization().copies]
+        return cls(source, recipe, asked, configuration, per_class, seed, scene, group, begin)
 
     @property
     def identity(self) -> list[Any]:
@@ -214,7 +218,8 @@ class _Task:
         tensors = self.method.parameterization().fold(self.begin, self.source.domain)
         if not isinstance(self.method, Matching):
             return _Run(tensors, {}, {})
-        learned = {name: tensor.to(self.begin.x) for name, tensor in self.method.learned().items()}
+        beside = {**self.method.learned(), **self.method.auxiliary(self.scene)}
+        learned = {name: tensor.to(self.begin.x) for name, tensor in beside.items()}
         tensors = {**tensors, **learned}
         moments = {name: rule.start(tensors[name]) for name, rule in self.method.optimizers().items()}
         return _Run(tensors, moments, self.method.states(self.per_class).begin(self.scene))
@@ -239,17 +244,24 @@ class _Task:
             run.tensors[name] = updated
         finite = bool(torch.isfinite(loss)) and all(bool(torch.isfinite(run.tensors[name]).all()) for name in rules)
         if not finite:
-            rates = ", ".join(f"{name} {rule.lr:g}" for name, rule in rules.items())
-            raise Diverged(
-                f"{self.method.spec} left the finite range at step {run.step}: the surrogate was {loss.item():.4g} "
-                f"(at the first step {(run.losses or [loss.item()])[0]:.4g}). Lower its step sizes (now {rates})."
-            )
+            raise self._diverged(run, float(loss.detach()))
         run.losses.append(float(loss.detach()))
         with torch.no_grad():
             run.tensors = self.method.settled(self.scene, moment, run.tensors)
             self._average(run)
-            run.carry = states.advance(self.scene, run.carry, run.step, self.unfold(run.tensors))
+            try:
+                run.carry = states.advance(self.scene, run.carry, run.step, self.unfold(run.tensors))
+            except Diverged as error:
+                raise self._diverged(run, run.losses[-1], f" {error}") from None
         run.step += 1
+
+    def _diverged(self, run: _Run, loss: float, reason: str = "") -> Diverged:
+        assert isinstance(self.method, Matching)
+        rates = ", ".join(f"{name} {rule.lr:g}" for name, rule in self.method.optimizers().items())
+        return Diverged(
+            f"{self.method.spec} left the finite range at step {run.step}: the surrogate was {loss:.4g} "
+            f"(at the first step {(run.losses or [loss])[0]:.4g}). Lower its step sizes (now {rates}).{reason}"
+        )
 
     def _average(self, run: _Run) -> None:
         """Move the running average of the learned tensors; its first steps count in full, as in a plain mean."""
@@ -281,7 +293,8 @@ class _Task:
         run.candidates.append({"step": run.step, "error": error, **facts})
 
     def finished(self, run: _Run, *, steps: int, seconds: float) -> SyntheticSet:
-        kept = run.best or run.tensors
+        beside = self.method.auxiliary(self.scene) if isinstance(self.method, Matching) else {}
+        kept = {name: tensor for name, tensor in (run.best or run.tensors).items() if name not in beside}
         every = max(1, len(run.losses) // 200)
         facts = {
             "steps": steps,
@@ -297,7 +310,7 @@ class _Task:
             parameterization=self.method.parameterization().spec,
             domain=self.source.domain,
             preprocessing=self.source.preprocessing.about(),
-            method=self.method.spec,
+            method=self.asked,
             source=self.source.spec,
             per_class=self.per_class,
             seed=self.seed,

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from limbeck.architectures import ACTIVATIONS
 from limbeck.configuration import Configuration
 from limbeck.errors import Diverged, NotApplicable
 from limbeck.samples import Domain, Samples
@@ -56,6 +57,30 @@ class Network:
         pieces = torch.split(vector, self._sizes)
         return {name: piece.view(shape) for name, piece, shape in zip(self._names, pieces, self._shapes, strict=True)}
 
+    def hidden_weights(self) -> list[str]:
+        """Names of the weight tensors below the last linear layer, without those of norms.
+
+        Raises `NotApplicable` where there is none.
+        """
+        norms = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
+        outside = [part for part in self.module.modules() if isinstance(part, norms) or part is self._head]
+        left_out = {id(parameter) for part in outside for parameter in part.parameters(recurse=False)}
+        named = self.module.named_parameters()
+        names = [name for name, parameter in named if parameter.dim() > 1 and id(parameter) not in left_out]
+        if not names:
+            raise NotApplicable("this network has no hidden layer, so no hidden weights. Use one that has.")
+        return names
+
+    @property
+    def feature_size(self) -> int:
+        """The length of the features. Raises `NotApplicable` where the network has no linear layer."""
+        return self._linear().in_features
+
+    def _linear(self) -> nn.Linear:
+        if self._head is None:
+            raise NotApplicable("this network has no linear layer, so it has no features. Use a gradient method.")
+        return self._head
+
     def logits(self, vector: Tensor, buffers: Buffers, x: Tensor, training: bool = False) -> Tensor:
         """Logits (n, classes). In training mode, running statistics in `buffers` are updated in place."""
         self.module.train(training)
@@ -68,10 +93,8 @@ class Network:
 
         Raises `NotApplicable` where the network has no linear layer.
         """
-        if self._head is None:
-            raise NotApplicable("this network has no linear layer, so it has no features. Use a gradient method.")
         seen: list[Tensor] = []
-        hook = self._head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        hook = self._linear().register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
         try:
             logits = self.logits(vector, buffers, x, training)
         finally:
@@ -106,6 +129,24 @@ class Network:
             for hook in hooks:
                 hook.remove()
         return max(seen)
+
+    def activations(self, vector: Tensor, buffers: Buffers, x: Tensor) -> tuple[list[Tensor], Tensor]:
+        """The outputs of the activation functions, each (n, ...), in the order of the forward pass, and the logits.
+
+        Raises `NotApplicable` where the network has no module of an activation function.
+        """
+        seen: list[Tensor] = []
+        kinds = tuple(type(build()) for build in ACTIVATIONS.values())
+        layers = [part for part in self.module.modules() if isinstance(part, kinds)]
+        hooks = [layer.register_forward_hook(lambda _, inputs, output: seen.append(output)) for layer in layers]
+        try:
+            logits = self.logits(vector, buffers, x)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        if not seen:
+            raise NotApplicable("this network has no layer of activations to look at. Use one that has.")
+        return seen, logits
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,13 @@ from torch import Tensor
 from limbeck.augmentations import Augmentation
 from limbeck.configuration import Configuration
 from limbeck.dynamics import Dynamics
-from limbeck.errors import BadData, LimbeckError, NotApplicable
+from limbeck.errors import BadData, BadSetting, LimbeckError, NotApplicable
 from limbeck.optimizers import Optimizer
 from limbeck.optimizers.sgd import SGD
-from limbeck.parameterizations import Parameterization, Tensors
+from limbeck.parameterizations import Labels, Parameterization, Tensors
 from limbeck.parameterizations.pixels import Pixels
+from limbeck.parameterizations.tiles import Tiles
+from limbeck.real_batches import random_batch, representative_batch
 from limbeck.samples import Domain, Samples
 from limbeck.states import ExpertPlan, Scene, States
 from limbeck.streams import numpy_stream, stream
@@ -59,12 +61,16 @@ class Method(Variant):
         """The configuration whose dynamics the recipe walks along."""
         return configuration
 
-    def outer_steps(self) -> int:
-        """Updates of the set."""
-        return 0
+    def suited(self, domain: Domain) -> Method:
+        """The recipe with the defaults that suit a domain, where the published ones are for images alone."""
+        return self
 
     def check(self, configuration: Configuration, domain: Domain, per_class: int) -> None:
         """Raise `NotApplicable` where the recipe can't run on such samples or along such a configuration."""
+
+    def outer_steps(self) -> int:
+        """Updates of the set."""
+        return 0
 
     def expert_plan(self, dynamics: Dynamics) -> ExpertPlan | None:
         """The experts that the recipe needs, if any."""
@@ -83,7 +89,12 @@ class Selection(Method):
 
 
 class Matching(Method):
-    """A recipe that lowers a surrogate by gradient descent on the stored tensors."""
+    """A recipe that lowers a surrogate by gradient descent on the stored tensors.
+
+    `batch=representative` shows it the real samples nearest to `batch_real` k-means centres of each class, clustered
+    anew every `recluster` steps (DREAM, Liu et al., ICCV 2023). A `factor` above 1 stores images in factor x factor
+    tiles, `labels=soft` learns labels beside pixels where the surrogate reads them.
+    """
 
     steps: int = Field(1000, gt=0)
     lr_pixels: float = Field(1.0, gt=0)
@@ -91,6 +102,27 @@ class Matching(Method):
     batch_real: int = Field(256, gt=0)
     initial: Literal["real", "noise"] = "real"
     augmentation: str = "siamese"
+    batch: Literal["random", "representative"] = "random"
+    recluster: int = Field(10, gt=0)
+    factor: int = Field(1, gt=0)
+    labels: Labels = "hard"
+    lr_labels: float = Field(0.1, gt=0)
+
+    def parameterization(self) -> Parameterization:
+        return Tiles(factor=self.factor, labels=self.labels) if self.factor > 1 else Pixels(labels=self.labels)
+
+    def suited(self, domain: Domain) -> Method:
+        """Vectors have no tiles: unless a factor was asked for, each stored one is a sample."""
+        tiled = self.factor > 1 and "factor" not in self.model_fields_set
+        return self.with_settings(factor=1) if tiled and not domain.is_image else self
+
+    def check(self, configuration: Configuration, domain: Domain, per_class: int) -> None:
+        self.parameterization().check(domain)
+        if self.labels == "soft" and not self.surrogate().reads_labels:
+            raise BadSetting(
+                f"{self.variant_name()} compares samples without their labels, so labels=soft would learn nothing. "
+                "Use labels=hard, or a method that reads labels, such as dc or mtt."
+            )
 
     @abstractmethod
     def surrogate(self) -> Surrogate:
@@ -112,7 +144,7 @@ class Matching(Method):
         return self.steps
 
     def begin(self, source: Source, scene: Scene, per_class: int) -> Samples:
-        chosen = source.train[random_of_each_class(source, per_class, scene.seed)]
+        chosen = source.train[random_of_each_class(source, per_class, scene.seed, self.parameterization().copies)]
         if self.initial == "real":
             return chosen
         noise = torch.randn(chosen.x.shape, generator=stream(scene.seed, "noise"), dtype=chosen.x.dtype)
@@ -122,9 +154,16 @@ class Matching(Method):
         """Stored tensors beside the samples, such as a step size, at their start."""
         return {}
 
+    def auxiliary(self, scene: Scene) -> Tensors:
+        """Tensors that are learned beside the set and are no part of it, at their start."""
+        return {}
+
     def optimizers(self) -> Mapping[str, Optimizer]:
         """The update rule of each stored tensor that is learned."""
-        return {"pixels": SGD(lr=self.lr_pixels, momentum=self.momentum)}
+        rules: dict[str, Optimizer] = {"pixels": SGD(lr=self.lr_pixels, momentum=self.momentum)}
+        if self.labels == "soft":
+            rules["logits"] = SGD(lr=self.lr_labels, momentum=self.momentum)
+        return rules
 
     def views(self, domain: Domain) -> str:
         """The augmentation, where the domain has one: vectors keep only what was asked for by name.
@@ -142,10 +181,17 @@ class Matching(Method):
 
     def value(self, scene: Scene, moment: Moment, synthetic: Samples, step: int) -> Tensor:
         """The surrogate at a moment, on siamese views of the synthetic set and of a real batch of each class."""
-        surrogate = self.surrogate()
+        return self.compared(scene, moment, synthetic, step, self.surrogate())
+
+    def compared(self, scene: Scene, moment: Moment, synthetic: Samples, step: int, surrogate: Surrogate) -> Tensor:
+        """A surrogate at a moment, on the views and the real batch of an outer step."""
         if not surrogate.reads_real:
             return surrogate.value(moment, synthetic, synthetic)
-        real = real_batch(scene, self.batch_real, step).to(synthetic.x.device, synthetic.x.dtype)
+        if self.batch == "random":
+            real = random_batch(scene, self.batch_real, step)
+        else:
+            real = representative_batch(scene, self.batch_real, step, self.recluster)
+        real = real.to(synthetic.x.device, synthetic.x.dtype)
         augmentation = make("augmentations", self.views(scene.dynamics.domain))
         if surrogate.siamese and augmentation.variant_name() != "none":
             synthetic, real = self._siamese(scene, augmentation, synthetic, real, step)
@@ -176,36 +222,30 @@ def check_applicable(method: Method, configuration: Configuration, domain: Domai
 
 def _can_run(name: str, configuration: Configuration, domain: Domain, per_class: int) -> bool:
     try:
-        make("methods", name).check(configuration, domain, per_class)
+        make("methods", name).suited(domain).check(configuration, domain, per_class)
     except LimbeckError:
         return False
     return True
 
 
-def real_batch(scene: Scene, batch: int, step: int) -> Samples:
-    """Up to `batch` samples of each class, class by class, without replacement within a class."""
-    generator = stream(scene.seed, "real", step)
-    chosen = [own[torch.randperm(len(own), generator=generator)[:batch]] for own in scene.members]
-    return scene.train[torch.cat(chosen)]
-
-
-def indices_by_class(source: Source, per_class: int) -> list[Tensor]:
-    """The training split's indices of each class. Raises `BadData` where a class has fewer than `per_class`."""
+def indices_by_class(source: Source, per_class: int, copies: int = 1) -> list[Tensor]:
+    """The training split's indices of each class. Raises `BadData` where one has fewer than `per_class` * `copies`."""
     groups = [(source.train.group == label).nonzero().flatten() for label in range(source.domain.classes)]
     for name, own in zip(source.class_names, groups, strict=True):
-        if len(own) < per_class:
+        if len(own) < per_class * copies:
+            tiles = f", in tiles that start from {copies} samples each" if copies > 1 else ""
             raise BadData(
                 f"class '{name}' of {source.spec} has {len(own)} training samples; {per_class} per class were asked "
-                "for. Lower per_class, or merge or drop the class."
+                f"for{tiles}. Lower per_class{' or use factor=1' if copies > 1 else ''}, or merge or drop the class."
             )
     return groups
 
 
-def random_of_each_class(source: Source, per_class: int, seed: int) -> Tensor:
-    """`per_class` random training indices of each class, class by class."""
+def random_of_each_class(source: Source, per_class: int, seed: int, copies: int = 1) -> Tensor:
+    """`per_class` * `copies` random training indices of each class, class by class."""
     random = numpy_stream(seed, "choice")
-    groups = indices_by_class(source, per_class)
-    return torch.cat([own[torch.from_numpy(random.permutation(len(own))[:per_class])] for own in groups])
+    groups = indices_by_class(source, per_class, copies)
+    return torch.cat([own[torch.from_numpy(random.permutation(len(own))[: per_class * copies])] for own in groups])
 
 
 __all__ = ["Matching", "Method", "NotApplicable", "Selection", "indices_by_class", "random_of_each_class"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -13,7 +13,6 @@ from limbeck.methods import Matching
 from limbeck.optimizers import Clipped, Optimizer
 from limbeck.optimizers.adam import Adam
 from limbeck.parameterizations import Tensors
-from limbeck.parameterizations.pixels import Pixels
 from limbeck.samples import Domain
 from limbeck.states import States
 from limbeck.states.initial import Initial
@@ -47,11 +46,7 @@ class BPTT(Matching):
     clipping: float = Field(2.0, ge=0)
     step_size: float = Field(0.0, ge=0)
     lr_step_size: float = Field(1e-3, gt=0)
-    labels: Literal["hard", "soft"] = "hard"
     lr_labels: float = Field(0.01, gt=0)
-
-    def parameterization(self) -> Pixels:
-        return Pixels(labels=self.labels)
 
     def surrogate(self) -> Outcome:
         return Outcome(synthetic_steps=self.total)

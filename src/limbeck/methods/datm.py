@@ -13,7 +13,7 @@ from limbeck.methods import indices_by_class
 from limbeck.methods.ftd import FTD
 from limbeck.optimizers import Optimizer
 from limbeck.optimizers.sgd import SGD
-from limbeck.parameterizations.pixels import Pixels
+from limbeck.parameterizations import Labels
 from limbeck.samples import Samples
 from limbeck.sources import Source
 from limbeck.states import Scene
@@ -36,6 +36,7 @@ class DATM(FTD):
     states_name: ClassVar[str] = "experts(flat, growing band)"
 
     steps: int = Field(10000, gt=0)
+    labels: Labels = "soft"
     lr_labels: float = Field(2.0, gt=0)
     synthetic_steps: int = Field(80, gt=0)
     batch_synthetic: int = Field(100, gt=0)
@@ -46,15 +47,13 @@ class DATM(FTD):
     ceiling: float = Field(2.0, gt=0)
     min_start: int = Field(0, ge=0)
 
-    def parameterization(self) -> Pixels:
-        return Pixels(labels="soft")
-
     def states(self, per_class: int) -> ExpertSegments:
         band = {"min_start": self.min_start, "first_max_start": self.first_max_start, "growth": self.growth}
         return super().states(per_class).with_settings(**band)
 
     def optimizers(self) -> Mapping[str, Optimizer]:
-        return {**super().optimizers(), "logits": SGD(lr=self.lr_labels, momentum=0.9)}
+        labels = {"logits": SGD(lr=self.lr_labels, momentum=0.9)} if self.labels == "soft" else {}
+        return {**super().optimizers(), **labels}
 
     def begin(self, source: Source, scene: Scene, per_class: int) -> Samples:
         """Samples that the experts classify correctly, with their labels; random ones where there are too few."""
@@ -62,10 +61,11 @@ class DATM(FTD):
         right = logits.argmax(2) == source.train.group  # (judges, n)
         random = numpy_stream(scene.seed, "choice")
         chosen = []
-        for own in indices_by_class(source, per_class):
+        copies = self.parameterization().copies
+        for own in indices_by_class(source, per_class, copies):
             order = own[torch.from_numpy(random.permutation(len(own)))]
             agreed = right[:, order].sum(0) * 2 > len(logits)
-            chosen.append(torch.cat([order[agreed], order[~agreed]])[:per_class])
+            chosen.append(torch.cat([order[agreed], order[~agreed]])[: per_class * copies])
         kept = torch.cat(chosen)
         votes = right[:, kept].to(logits.dtype)[..., None]  # (judges, k, 1)
         mean = (votes * logits[:, kept]).sum(0) / votes.sum(0).clamp_min(1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -11,7 +11,7 @@ from limbeck.configuration import Configuration
 from limbeck.methods import Matching
 from limbeck.optimizers import Optimizer
 from limbeck.optimizers.adam import Adam
-from limbeck.parameterizations.pixels import Pixels
+from limbeck.parameterizations import Labels
 from limbeck.samples import Domain
 from limbeck.states.pool import Pool
 from limbeck.surrogates.kernel import Kernel
@@ -36,7 +36,7 @@ class FRePo(Matching):
     steps: int = Field(5000, gt=0)
     lr_pixels: float = Field(3e-3, gt=0)
     lr_labels: float = Field(3e-3, gt=0)
-    labels: Literal["hard", "soft"] = "soft"
+    labels: Labels = "soft"
     batch_real: int = Field(102, gt=0)
     augmentation: str = "none"
     networks: int = Field(10, gt=0)
@@ -45,9 +45,6 @@ class FRePo(Matching):
     batch_synthetic: int = Field(1000, gt=0)
     ridge: float = Field(1e-6, gt=0)
     margin: float = Field(1.0, ge=0)
-
-    def parameterization(self) -> Pixels:
-        return Pixels(labels=self.labels)
 
     def surrogate(self) -> Kernel:
         return Kernel(kernel="features", ridge=self.ridge, margin=self.margin)

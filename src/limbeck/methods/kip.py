@@ -11,7 +11,7 @@ from limbeck.configuration import Configuration
 from limbeck.methods import Matching
 from limbeck.optimizers import Optimizer
 from limbeck.optimizers.adam import Adam
-from limbeck.parameterizations.pixels import Pixels
+from limbeck.parameterizations import Labels
 from limbeck.samples import Domain
 from limbeck.states.initial import Initial
 from limbeck.surrogates.kernel import Kernel, analytic_depth
@@ -34,18 +34,16 @@ class KIP(Matching):
     steps: int = Field(2000, gt=0)
     lr_pixels: float = Field(0.01, gt=0)
     lr_labels: float = Field(0.01, gt=0)
-    labels: Literal["hard", "soft"] = "soft"
+    labels: Labels = "soft"
     batch_real: int = Field(32, gt=0)
     augmentation: str = "none"
     kernel: Literal["empirical-ntk", "analytic-ntk"] = "empirical-ntk"
     ridge: float = Field(1e-6, gt=0)
 
     def check(self, configuration: Configuration, domain: Domain, per_class: int) -> None:
+        super().check(configuration, domain, per_class)
         if self.kernel == "analytic-ntk":
             analytic_depth(configuration.architecture)
-
-    def parameterization(self) -> Pixels:
-        return Pixels(labels=self.labels)
 
     def surrogate(self) -> Kernel:
         return Kernel(kernel=self.kernel, ridge=self.ridge)

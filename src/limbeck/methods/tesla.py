@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from pydantic import Field
 
+from limbeck.configuration import Configuration
+from limbeck.errors import BadSetting
 from limbeck.methods.mtt import MTT
+from limbeck.optimizers import Optimizer
 from limbeck.parameterizations import Tensors
-from limbeck.parameterizations.pixels import Pixels
+from limbeck.samples import Domain
 from limbeck.states import Scene
 from limbeck.surrogates import Moment
 from limbeck.surrogates.trajectory import Trajectory
@@ -18,7 +22,7 @@ class TESLA(MTT):
     """MTT with the approximate constant-memory gradient of Cui et al. (ICML 2023).
 
     What a sample does to the parameters of later steps, and through them to later gradients, is left out; `mtt` has the
-    exact gradient at the same order of memory, so this is here to compare with. With `soft_labels` the set's labels are
+    exact gradient at the same order of memory, so this is here to compare with. With `labels=soft` the set's labels are
     those that the expert at the end of the matched segment gives, renewed at every step. The paper takes 10000 steps.
     """
 
@@ -28,16 +32,20 @@ class TESLA(MTT):
 
     steps: int = Field(10000, gt=0)
     lr_step_size: float = Field(1e-7, gt=0)
-    soft_labels: bool = False
 
-    def parameterization(self) -> Pixels:
-        return Pixels(labels="soft" if self.soft_labels else "hard")
+    def check(self, configuration: Configuration, domain: Domain, per_class: int) -> None:
+        super().check(configuration, domain, per_class)
+        if self.labels == "soft" and self.factor > 1:
+            raise BadSetting("tesla renews one label a training image; tiles have one for several. Use factor=1.")
+
+    def optimizers(self) -> Mapping[str, Optimizer]:
+        return {name: rule for name, rule in super().optimizers().items() if name != "logits"}
 
     def surrogate(self) -> Trajectory:
         return Trajectory(synthetic_steps=self.synthetic_steps, memory="tesla")
 
     def settled(self, scene: Scene, moment: Moment, tensors: Tensors) -> Tensors:
-        if not self.soft_labels:
+        if self.labels == "hard":
             return tensors
         assert moment.target is not None
         network, buffers = moment.dynamics.network, moment.state.buffers

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
+import torch
 from torch import Tensor
 
 from limbeck.samples import Domain, Samples
 from limbeck.variants import Variant
 
 Tensors = dict[str, Tensor]
+Labels = Literal["hard", "soft"]
 
 
 class Parameterization(Variant):
@@ -36,3 +38,20 @@ class Parameterization(Variant):
     @abstractmethod
     def unfold(self, tensors: Tensors, group: Tensor, domain: Domain) -> Samples:
         """Training samples, differentiable in the stored tensors; `group` (stored,) is each stored sample's class."""
+
+
+def folded_labels(labels: Labels, start: Samples, domain: Domain) -> Tensors:
+    """What is stored of labels: nothing, or `logits` (stored, classes) whose softmax is nearest to the samples' own."""
+    if labels == "hard":
+        return {}
+    # A certain label starts at 90 % for its class, which keeps every logit where softmax still has a slope.
+    certain = start.y.amax(1, keepdim=True) == 1
+    y = torch.where(certain, 0.9 * start.y + 0.1 / domain.classes, start.y)
+    return {"logits": torch.log(y.clamp_min(1e-6))}
+
+
+def unfolded_labels(labels: Labels, tensors: Tensors, group: Tensor, domain: Domain) -> Tensor:
+    """Labels (stored, classes): one-hot of the class, or the softmax of the stored logits."""
+    if labels == "soft":
+        return torch.softmax(tensors["logits"], dim=1)
+    return torch.nn.functional.one_hot(group, domain.classes).to(tensors["pixels"].dtype)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
-import torch
 from torch import Tensor
 
-from limbeck.parameterizations import Parameterization, Tensors
+from limbeck.parameterizations import Labels, Parameterization, Tensors, folded_labels, unfolded_labels
 from limbeck.samples import Domain, Samples
 
 
@@ -17,18 +14,10 @@ class Pixels(Parameterization):
     With `labels=soft` each sample stores logits z (n, classes), its label is softmax(z), and it starts from its own.
     """
 
-    labels: Literal["hard", "soft"] = "hard"
+    labels: Labels = "hard"
 
     def fold(self, start: Samples, domain: Domain) -> Tensors:
-        stored = {"pixels": start.x.clone()}
-        if self.labels == "soft":
-            # A certain label starts at 90 % for its class, which keeps every logit where softmax still has a slope.
-            certain = start.y.amax(1, keepdim=True) == 1
-            y = torch.where(certain, 0.9 * start.y + 0.1 / domain.classes, start.y)
-            stored["logits"] = torch.log(y.clamp_min(1e-6))
-        return stored
+        return {"pixels": start.x.clone(), **folded_labels(self.labels, start, domain)}
 
     def unfold(self, tensors: Tensors, group: Tensor, domain: Domain) -> Samples:
-        if self.labels == "soft":
-            return Samples(tensors["pixels"], torch.softmax(tensors["logits"], dim=1), group)
-        return Samples.hard(tensors["pixels"], group, domain.classes)
+        return Samples(tensors["pixels"], unfolded_labels(self.labels, tensors, group, domain), group)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from limbeck.dynamics import Dynamics, State
@@ -56,3 +57,46 @@ class Surrogate(Variant):
     @abstractmethod
     def value(self, moment: Moment, synthetic: Samples, real: Samples) -> Tensor:
         """The scalar measure, differentiable in the synthetic samples and the learned tensors."""
+
+
+def real_features(moment: Moment, real: Samples) -> tuple[Tensor, Tensor]:
+    """The features and logits of real samples, without a graph, in pieces that stay in a cache."""
+    network, state = moment.dynamics.network, moment.state
+    with torch.no_grad():
+        parts = [
+            network.features_and_logits(state.vector, state.buffers, x) for x in real.x.split(network.piece(real.x))
+        ]
+    features, logits = (torch.cat(part) for part in zip(*parts, strict=True))
+    return features, logits
+
+
+def class_means(values: Tensor, samples: Samples) -> Tensor:
+    """Mean of each class's rows (classes, d), of values (n, ...) flattened; zero for a class without samples."""
+    return _class_sums(values, samples) / _counts(samples)[:, None].to(values.dtype)
+
+
+def real_means(moment: Moment, real: Samples, see: Callable[[Tensor], Sequence[Tensor]]) -> list[Tensor]:
+    """Class means of all that `see` makes of real samples, without a graph, summed over pieces."""
+    totals: list[Tensor] = []
+    size = moment.dynamics.network.piece(real.x)
+    with torch.no_grad():
+        for start in range(0, len(real), size):
+            part = real[start : start + size]
+            sums = [_class_sums(values, part) for values in see(part.x)]
+            totals = [total + own for total, own in zip(totals, sums, strict=True)] if totals else sums
+    return [total / _counts(real)[:, None].to(total.dtype) for total in totals]
+
+
+def _class_sums(values: Tensor, samples: Samples) -> Tensor:
+    members = torch.nn.functional.one_hot(samples.group, samples.y.shape[1]).to(values.dtype)  # (n, classes)
+    return members.T @ values.flatten(1)
+
+
+def _counts(samples: Samples) -> Tensor:
+    return torch.bincount(samples.group, minlength=samples.y.shape[1]).clamp_min(1)
+
+
+def differences(synthetic: Sequence[Tensor], real: Sequence[Tensor], samples: Samples) -> list[Tensor]:
+    """|synthetic - real|^2 over the classes that `samples` has, for each pair of class means (classes, d)."""
+    held = torch.bincount(samples.group, minlength=samples.y.shape[1]) > 0
+    return [((own - other)[held] ** 2).sum() for own, other in zip(synthetic, real, strict=True)]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -44,6 +44,10 @@ TINY: dict[str, Any] = {
     "synthetic_steps": 2,
     "window": 2,
     "teacher_epochs": 1,
+    "networks": 2,
+    "renew": 2,
+    "passes": 1,
+    "frequencies": 32,
 }
 CONVNET = "convnet(width=4, depth=1)/sgd(lr=0.05)/none/constant(steps=2, batch=16)"
 FOR_IMAGES = [CONVNET, CONVNET.replace("depth=1", "depth=1, norm=batch")]
@@ -89,12 +93,12 @@ def usual(name: str) -> Source:
 
 @cache
 def _images() -> Source:
-    return blobs((1, 8, 8), [20] * CLASSES)
+    return blobs((1, 8, 8), [24] * CLASSES)
 
 
 @cache
 def _vectors() -> Source:
-    return blobs((12,), [20] * CLASSES)
+    return blobs((12,), [24] * CLASSES)
 
 
 def resumes_exactly(name: str) -> None:
@@ -150,7 +154,7 @@ def takes_any_size(name: str) -> None:
 def takes_unequal_classes(name: str) -> None:
     """Classes of any sizes, down to as few samples as are asked for of each."""
     shape = usual(name).domain.shape
-    source = blobs(shape, [26, 14, 8])
+    source = blobs(shape, [36, 14, 8])
     for per_class in (1, min(source.class_counts())):
         made, refusal = _made_or_refused(BadData, name, source, per_class)
         if made is not None:
@@ -246,7 +250,7 @@ def never_reads_the_test_split(name: str) -> None:
 
 def refuses_more_than_there_is(name: str) -> None:
     """More samples a class than a class has: a refusal that names the class, or a set of that size."""
-    source = blobs(usual(name).domain.shape, [16, 16, 6])
+    source = blobs(usual(name).domain.shape, [40, 40, 6])
     few = min(source.class_counts())
     made, refusal = _made_or_refused(BadData, name, source, few + 1)
     if made is not None:
@@ -294,7 +298,7 @@ def lowers_its_surrogate(name: str) -> None:
 
 
 def _at_both_ends(recipe: Matching, source: Source, configuration: str, made: SyntheticSet) -> tuple[float, float]:
-    """The surrogate of the set that a run starts from and of the set that it made, averaged over four moments."""
+    """The surrogate of the set that a run starts from and of what it made, averaged over a short walk."""
     chosen = recipe.dynamics_configuration(Configuration.parse(configuration), source.domain, made.per_class)
     dynamics = Dynamics(chosen, source.domain, dtype=torch.float64)
     scene = Scene(dynamics, source.train, 17)
@@ -308,16 +312,20 @@ def _at_both_ends(recipe: Matching, source: Source, configuration: str, made: Sy
     start = form.fold(begin, source.domain)
     learned = {key: value.double() for key, value in recipe.learned().items()}
 
-    def mean(tensors: dict[str, Tensor]) -> float:
-        states = recipe.states(made.per_class)
-        carry, values = states.begin(scene), []
-        for step in range(4):
-            moment = states.visit(scene, carry, step, tensors)
-            synthetic = form.unfold(tensors, made.group, source.domain)
-            values.append(float(recipe.value(scene, moment, synthetic, step).detach()))
-        return sum(values) / len(values)
+    start = {**start, **learned}
+    states, moments = recipe.states(made.per_class), []
+    carry = states.begin(scene)
+    for step in range(4):
+        moments.append(states.visit(scene, carry, step, start))
+        carry = states.advance(scene, carry, step, form.unfold(start, made.group, source.domain))
 
-    return mean({**start, **learned}), mean(dict(made.tensors))
+    def mean(tensors: Mapping[str, Tensor]) -> float:
+        synthetic = form.unfold(dict(tensors), made.group, source.domain)
+        seen = [replace(moment, learned=tensors) for moment in moments]
+        values = [recipe.value(scene, moment, synthetic, step).detach() for step, moment in enumerate(seen)]
+        return float(torch.stack(values).mean())
+
+    return mean(start), mean(made.tensors)
 
 
 PROMISES: tuple[Callable[[str], None], ...] = (

@@ -1,0 +1,50 @@
+"""CAFE: layer-wise feature alignment."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from limbeck.configuration import Configuration
+from limbeck.methods import Matching
+from limbeck.samples import Domain
+from limbeck.states.synthetic_path import SyntheticPath
+from limbeck.surrogates.layers import Layers
+from limbeck.variants import make
+
+
+class CAFE(Matching):
+    """Match mean activations of every layer along the path that the set induces (Wang et al., CVPR 2022).
+
+    Beside it, the synthetic class centres must tell the real samples apart. The paper stops its two inner loops when
+    the accuracy on the set no longer moves; here a network serves `length` steps, with `epochs` passes over the set
+    after each. Its learning rate of pixels is lowered along the way, ours is not.
+    """
+
+    paper: ClassVar[str] = "wang2022cafe"
+    surrogate_name: ClassVar[str] = "layers"
+    states_name: ClassVar[str] = "synthetic-path"
+    cost: ClassVar[str] = "forward of batch_real x classes, forward and backward of k, epochs x k"
+
+    steps: int = Field(20000, gt=0)
+    lr_pixels: float = Field(0.1, gt=0)
+    lr_network: float = Field(0.01, gt=0)
+    initial: Literal["real", "noise"] = "noise"
+    augmentation: str = "none"
+    length: int = Field(10, gt=0)
+    epochs: int = Field(10, ge=0)
+    discrimination: float = Field(0.01, ge=0)
+
+    def surrogate(self) -> Layers:
+        return Layers(discrimination=self.discrimination)
+
+    def states(self, per_class: int) -> SyntheticPath:
+        return SyntheticPath(length=self.length, epochs=self.epochs)
+
+    def dynamics_configuration(self, configuration: Configuration, domain: Domain, per_class: int) -> Configuration:
+        return configuration.replace(
+            optimizer=make("optimizers", f"sgd(lr={self.lr_network}, momentum=0.0)"),
+            augmentation=make("augmentations", self.views(domain)),
+            schedule=make("schedules", "constant(batch=256)"),
+        )

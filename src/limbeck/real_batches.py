@@ -1,0 +1,59 @@
+"""Which real samples a surrogate is shown at an outer step."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from limbeck.samples import Samples
+from limbeck.states import Scene
+from limbeck.streams import derive, stream
+
+POOL = 1024  # samples of a class that are clustered: a random part of a larger class stands for it
+ROUNDS = 20  # of Lloyd's algorithm at most
+
+
+def random_batch(scene: Scene, batch: int, step: int) -> Samples:
+    """Up to `batch` samples of each class, class by class, without replacement within a class."""
+    generator = stream(scene.seed, "real", step)
+    chosen = [own[torch.randperm(len(own), generator=generator)[:batch]] for own in scene.members]
+    return scene.train[torch.cat(chosen)]
+
+
+def representative_batch(scene: Scene, batch: int, step: int, every: int) -> Samples:
+    """The real samples nearest to `batch` k-means centres of each class, renewed every `every` steps (DREAM).
+
+    Liu et al. 2023 cluster the features of the network that is matched on; here the features are those of a fresh
+    network, drawn anew at each clustering, so that a resumed run needs nothing of an earlier one. A sample is taken
+    once; where two centres share their nearest sample the second gets none.
+    """
+    return scene.train[_representatives(scene, batch, step // every)]
+
+
+@lru_cache(maxsize=1)
+def _representatives(scene: Scene, batch: int, window: int) -> Tensor:
+    dynamics = scene.dynamics
+    state = dynamics.initial(derive(scene.seed, "representative", window))
+    generator = stream(scene.seed, "pool", window)
+    chosen = []
+    for label, own in enumerate(scene.members):
+        pool = own[torch.randperm(len(own), generator=generator)[:POOL]]
+        if len(pool) > batch:
+            x = scene.train.x[pool].to(dynamics.device, dynamics.dtype)
+            with torch.no_grad():
+                features, _ = dynamics.network.features_and_logits(state.vector, state.buffers, x)
+            pool = pool[nearest_to_centres(features, batch, derive(scene.seed, "clusters", window, label))]
+        chosen.append(pool)
+    return torch.cat(chosen)
+
+
+def nearest_to_centres(points: Tensor, count: int, seed: int) -> Tensor:
+    """Indices of the points (n, d) nearest to `count` k-means centres, each once, in order."""
+    from sklearn.cluster import KMeans
+
+    held = points.cpu().double().numpy()
+    fitted = KMeans(count, n_init=1, max_iter=ROUNDS, random_state=seed % 2**32).fit(held)
+    return torch.from_numpy(np.unique(fitted.transform(held).argmin(0)))
