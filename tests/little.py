@@ -46,6 +46,11 @@ def little_study(folder: Path, **changes: Any) -> Study:
     return Study.read(little_toml(folder, **changes))
 
 
+def opened(folder: Path, runs: str = "runs", **changes: Any) -> StudyFolder:
+    """The study's folder, nothing run yet."""
+    return StudyFolder.open(little_study(folder, **changes), folder / runs)
+
+
 def results(folder: StudyFolder) -> list[dict[str, Any]]:
     """A study's table without what was measured of its run."""
     return [{key: value for key, value in row.items() if key != "cost_seconds"} for row in table(folder)]
