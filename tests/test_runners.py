@@ -49,7 +49,7 @@ def test_processes_give_the_table_of_one_process_to_the_bit_and_run_nothing_twic
 
 def test_a_worker_that_dies_is_replaced_and_dying_twice_is_the_cells_failure(tmp_path: Path) -> None:
     folder = opened(tmp_path, methods=["random", "k-means"], sets=1, per_class=[1])
-    state = run_study(folder, "processes(workers=2)", execute=faked.DYING)
+    state = run_study(folder, "processes(workers=1)", execute=faked.DYING)
     assert vars(state.counts["distill"]) == {"done": 1, "failed": 1, "blocked": 0, "left": 0}
     assert vars(state.counts["evaluate"]) == {"done": 2, "failed": 0, "blocked": 2, "left": 0}
     assert "its worker died twice, by signal 9 (SIGKILL). If memory ran out, use fewer" in state.failures[0]["reason"]
@@ -61,7 +61,7 @@ def test_a_worker_that_dies_is_replaced_and_dying_twice_is_the_cells_failure(tmp
 def test_a_disk_that_refuses_a_worker_ends_the_run(tmp_path: Path) -> None:
     folder = opened(tmp_path)
     with pytest.raises(StoreFailure, match=r"no space left. Make room."):
-        run_study(folder, "processes(workers=2)", execute=faked.REFUSED)
+        run_study(folder, "processes(workers=1)", execute=faked.REFUSED)
     assert folder.failed() == set()
     assert run_study(folder, "serial", execute=faked.QUICK).complete
 
