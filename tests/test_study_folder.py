@@ -94,6 +94,14 @@ def test_an_edited_study_is_refused_and_extended_on_request(tmp_path: Path) -> N
     assert sorted(map(str, kept)) == sorted(map(str, before))
 
 
+def test_a_study_may_be_edited_until_a_cell_was_run(tmp_path: Path) -> None:
+    opened(tmp_path)
+    assert opened(tmp_path, per_class=[1, 2]).study.per_class == (1, 2)
+    run_study(opened(tmp_path, per_class=[1, 2]), "serial", execute={})  # every cell fails: that is a result too
+    with pytest.raises(StudyChanged):
+        opened(tmp_path)
+
+
 def test_comments_and_order_of_keys_are_no_change(tmp_path: Path) -> None:
     folder = opened(tmp_path)
     lines = little_toml(tmp_path).partition("[distill]")

@@ -15,11 +15,15 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Plan:
-    """The answer for one target gap: a sentence, a row a method and configuration, refusals and remarks."""
+    """The answer for one target gap: a sentence, a row a method and configuration, refusals and remarks.
+
+    Where there are several configurations the sentence is about all of them at once, and `lines` has one for each.
+    """
 
     gap: float
     configuration: str | None
     sentence: str
+    lines: tuple[str, ...]
     rows: tuple[dict[str, Any], ...]
     refusals: tuple[dict[str, Any], ...]
     notes: tuple[dict[str, Any], ...]
@@ -27,7 +31,7 @@ class Plan:
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
         held = dict(vars(self))
-        return held | {name: list(held[name]) for name in ("rows", "refusals", "notes")}
+        return held | {name: list(held[name]) for name in ("lines", "rows", "refusals", "notes")}
 
 
 def plan(rows: Iterable[Row], *, gap: float, configuration: str | None = None) -> Plan:
@@ -40,43 +44,72 @@ def plan(rows: Iterable[Row], *, gap: float, configuration: str | None = None) -
     if configuration is not None and configuration not in known:
         raise UnknownName(f"no rows are of the configuration '{configuration}'. {nearest(configuration, known)}")
     fits = [fit for fit in fits if configuration in (None, fit["configuration"])]
-    lines = [_line(fit) for fit in fits]
-    refusals = [_remark(line, "refused", line["refusal"]) for line in lines if line["refusal"]]
+    needs = [_need(fit) for fit in fits]
+    refusals = [_remark(need, "refused", need["refusal"]) for need in needs if need["refusal"]]
     notes = [
         {**note, "method": fit["method"], "configuration": fit["configuration"]}
         for fit in fits
         for note in fit["notes"]
         if note["code"] != "unreachable"
     ]
-    return Plan(gap, configuration, _sentence(lines, gap), tuple(lines), tuple(refusals), tuple(notes))
+    held = [_ranked(need for need in needs if need["configuration"] == name) for name in _named(needs)]
+    lines = tuple(f"under {own[0]['configuration']}: {_said(own)}" for own in held) if len(held) > 1 else ()
+    return Plan(gap, configuration, _sentence(held, gap), lines, tuple(needs), tuple(refusals), tuple(notes))
 
 
-def _line(fit: dict[str, Any]) -> dict[str, Any]:
+def _need(fit: dict[str, Any]) -> dict[str, Any]:
     needed: dict[str, Any] = fit["required_k"][0]
     own: dict[str, Any] = {"method": fit["method"], "configuration": fit["configuration"]}
     return own | needed | {"floor": fit["floor"], "exponent": fit["exponent"], "largest_k": fit.get("largest_k")}
 
 
-def _remark(line: dict[str, Any], code: str, message: str) -> dict[str, Any]:
-    return {"code": code, "message": message, "method": line["method"], "configuration": line["configuration"]}
+def _remark(need: Row, code: str, message: str) -> Row:
+    return {"code": code, "message": message, "method": need["method"], "configuration": need["configuration"]}
 
 
-def _sentence(lines: list[dict[str, Any]], gap: float) -> str:
-    """One sentence a configuration, the method that needs the fewest samples first, refusals last."""
-    held: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for line in lines:
-        held[line["configuration"]].append(line)
+def _named(needs: list[Row]) -> list[str]:
+    return list(dict.fromkeys(need["configuration"] for need in needs))
+
+
+def _ranked(needs: Iterable[Row]) -> list[Row]:
+    """The method that needs the fewest samples first, refusals last."""
+    return sorted(needs, key=lambda need: (need["estimate"] is None, need["estimate"] or 0.0, need["method"]))
+
+
+def _sentence(held: list[list[Row]], gap: float) -> str:
+    """One sentence; for several configurations, what each method needs under the one where it needs most."""
+    start = f"For a gap of {100 * gap:g} points"
+    if len(held) == 1:
+        return f"{start}: {_said(held[0])}."
+    of_method: dict[str, list[Row]] = defaultdict(list)
+    for need in (need for own in held for need in own):
+        of_method[need["method"]].append(need)
+    most = [_most(own, len(held)) for own in of_method.values()]
+    return f"{start} under each of {len(held)} configurations: {_said(_ranked(most))}."
+
+
+def _most(own: list[Row], configurations: int) -> Row:
+    """A method's need under the configuration where it needs most, or under how many it is refused."""
+    refused = sum(need["estimate"] is None for need in own) + configurations - len(own)
+    if refused:
+        return {**own[0], "estimate": None, "refused": refused}
+    return max(own, key=lambda need: need["estimate"])
+
+
+def _said(needs: list[Row]) -> str:
+    """`dm needs 120 [95, 170] samples; k-means 310 [240, 450]; no answer for dc`."""
     said = []
-    for configuration, own in held.items():
-        ranked = sorted(own, key=lambda line: (line["estimate"] is None, line["estimate"] or 0.0, line["method"]))
-        where = f" under {configuration}" if len(held) > 1 else ""
-        said.append(f"For a gap of {100 * gap:g} points{where}: {'; '.join(_needs(line) for line in ranked)}.")
-    return " ".join(said) or "No method was measured yet."
+    for need in (need for need in needs if need["estimate"] is not None):
+        low = "0" if need["low"] is None else _count(need["low"])
+        high = "∞)" if need["high"] is None else f"{_count(need['high'])}]"
+        verb, noun = ("", "") if said else (" needs", " samples")
+        said.append(f"{need['method']}{verb} {_count(need['estimate'])} [{low}, {high}{noun}")
+    refused = [need for need in needs if need["estimate"] is None]
+    names = [f"{need['method']} (under {need['refused']})" if "refused" in need else need["method"] for need in refused]
+    return "; ".join(said + [f"no answer for {', '.join(names)}"] * bool(names))
 
 
-def _needs(line: dict[str, Any]) -> str:
-    if line["estimate"] is None:
-        return f"{line['method']} is refused ({line['refusal']})"
-    low = "0" if line["low"] is None else f"{line['low']:.3g}"
-    high = "∞)" if line["high"] is None else f"{line['high']:.3g}]"
-    return f"{line['method']} needs {line['estimate']:.3g} [{low}, {high} samples"
+def _count(k: float) -> str:
+    """Three digits, as a number of samples is written: 12.3, 123, 1,230."""
+    rounded = float(f"{k:.3g}")
+    return f"{rounded:,.0f}" if rounded >= 100 else f"{rounded:.3g}"

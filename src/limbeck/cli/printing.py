@@ -39,9 +39,15 @@ def interval(estimate: Mapping[str, Any] | None, digits: int = 3) -> str:
     if not estimate or estimate.get("estimate") is None:
         return "-"
     low, high = estimate.get("low"), estimate.get("high")
-    ends = [("-∞", low), ("∞", high)]
-    written = [open_end if end is None else f"{end:.{digits}g}" for open_end, end in ends]
-    return f"{estimate['estimate']:.{digits}g} [{written[0]}, {written[1]}]"
+    left = "(-∞" if low is None else f"[{number(low, digits)}"
+    right = "∞)" if high is None else f"{number(high, digits)}]"
+    return f"{number(estimate['estimate'], digits)} {left}, {right}"
+
+
+def number(value: float, digits: int = 3) -> str:
+    """So many digits, with thousands set apart and without an exponent for large numbers: 0.0123, 1,230."""
+    rounded = float(f"{value:.{digits}g}")
+    return f"{rounded:,.0f}" if 10 ** (digits - 1) <= abs(rounded) < 1e15 else f"{rounded:.{digits}g}"
 
 
 def duration(seconds: float) -> str:

@@ -11,7 +11,7 @@ import typer
 
 from limbeck.cli import app
 from limbeck.cli.making import JsonOption
-from limbeck.cli.printing import duration, interval, print_json, print_table
+from limbeck.cli.printing import duration, interval, number, print_json, print_table
 from limbeck.errors import BadSetting, MissingData
 
 if TYPE_CHECKING:
@@ -197,15 +197,29 @@ def _print_status(folder: StudyFolder, state: Status, as_json: bool) -> None:
 
 
 def _print_plan(planned: dict[str, Any]) -> None:
-    print(planned["sentence"])
+    _print_answer(planned)
     print()
-    lines = []
-    for row in planned["rows"]:
-        line = {"method": row["method"], "configuration": row["configuration"]}
-        lines.append(line | {"k needed": interval(row), "why not": row.get("refusal")})
-    print_table(lines)
-    for note in [*planned.get("refusals", []), *planned.get("notes", [])]:
-        print(f"- {note if isinstance(note, str) else note['message']}")
+    rows = [{name: row[name] for name in ("method", "configuration")} | _answered(row) for row in planned["rows"]]
+    print_table(rows)
+    remarks = [*planned["refusals"], *planned["notes"]]
+    if remarks:
+        print()
+    for note in remarks:
+        print(f"- {note['method']} under {note['configuration']}: {note['message']}")
+
+
+def _answered(row: dict[str, Any]) -> dict[str, str]:
+    needed = interval(row)
+    if row["estimate"] is None:
+        needed = "refused" if row["low"] is None else f"refused, or {number(row['low'])} and more"
+    return {"k needed": needed, "floor": interval(row["floor"]), "exponent": interval(row["exponent"])}
+
+
+def _print_answer(planned: dict[str, Any]) -> None:
+    """The sentence, and below it a line a configuration where there are several."""
+    print(planned["sentence"])
+    for line in planned["lines"]:
+        print(f"  {line}")
 
 
 def _answer_and_report(folder: StudyFolder) -> None:
@@ -214,5 +228,8 @@ def _answer_and_report(folder: StudyFolder) -> None:
 
     found = findings(folder)
     print()
-    print(found["plan"]["sentence"] if "plan" in found else "Nothing was measured beside the references.")
+    if "plan" in found:
+        _print_answer(found["plan"])
+    else:
+        print("Nothing was measured beside the references.")
     print(f"Report: {write_report(found, folder.path / 'report.html').resolve()}")

@@ -42,7 +42,7 @@ class StudyFolder:
     def open(cls, study: Study, runs: Path | str, *, extend: bool = False) -> StudyFolder:
         """The folder of a study under `runs`, made where it is not there yet; the source is read for it.
 
-        Raises `StudyChanged` where the folder was made from other settings and `extend` is not given.
+        Raises `StudyChanged` where cells were run from other settings and `extend` is not given.
         """
         folder = cls(Path(runs) / study.name)
         facts = study.facts()
@@ -50,7 +50,7 @@ class StudyFolder:
         if (folder.path / "study.json").exists():
             held = folder._about
             if changes := differences(held["settings"], own["settings"]):
-                if not extend:
+                if not extend and (folder.finished() or folder.failed()):
                     raise StudyChanged(
                         f"the study is not the one that {folder.path} was run from: {'; '.join(changes)}. Give "
                         "--extend to go on with the new one (finished cells that still belong to it are kept, nothing "
