@@ -98,7 +98,7 @@ def _most(own: list[Row], configurations: int) -> Row:
 
 def _said(needs: list[Row]) -> str:
     """`dm needs 120 [95, 170] samples; k-means 310 [240, 450]; no answer for dc`."""
-    said = []
+    said: list[str] = []
     for need in (need for need in needs if need["estimate"] is not None):
         low = "0" if need["low"] is None else _count(need["low"])
         high = "∞)" if need["high"] is None else f"{_count(need['high'])}]"

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from limbeck.cli import app
-from limbeck.cli.printing import duration, print_json, print_table, size, step_bar
+from limbeck.cli.printing import duration, print_json, print_table, size
+from limbeck.cli.progress import step_bar
 
 DEFAULT_CONFIGURATION = "convnet(width=32, depth=2)/adamw(lr=5e-3)/none/cosine(steps=300)"
 

@@ -1,15 +1,10 @@
-"""What verbs print: tables for people, JSON for scripts, a bar for those who wait."""
+"""What verbs print: tables for people, JSON for scripts."""
 
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from limbeck.distillation import Progress
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 
 def print_json(value: Any) -> None:
@@ -65,24 +60,3 @@ def size(count: float) -> str:
             break
         count /= 1000
     return f"{count:.3g} {unit}"
-
-
-@contextmanager
-def step_bar(title: str, quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
-    """A bar with the surrogate's value, the rate and the time left, on standard error where that is a terminal."""
-    if quiet or not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    fields = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[facts]}")]
-    with Progress(*fields, console=Console(stderr=True)) as bar:
-        task = bar.add_task(title, total=None, facts="")
-
-        def show(progress: Any) -> None:
-            rate = progress.step / max(progress.seconds, 1e-9)
-            facts = f"loss {progress.loss:.4g}  {rate:.3g} steps/s  {duration(progress.seconds_left)} left"
-            bar.update(task, completed=progress.step, total=progress.steps, facts=facts)
-
-        yield show

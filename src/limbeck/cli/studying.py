@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,10 +10,11 @@ import typer
 from limbeck.cli import app
 from limbeck.cli.making import JsonOption
 from limbeck.cli.printing import duration, interval, number, print_json, print_table
+from limbeck.cli.progress import study_bar
 from limbeck.errors import BadSetting, MissingData
 
 if TYPE_CHECKING:
-    from limbeck.study import Cell, Status, StudyFolder
+    from limbeck.study import Status, StudyFolder
 
 study = typer.Typer(help="Run a grid of methods, sizes, sets, configurations and seeds.", no_args_is_help=True)
 app.add_typer(study, name="study")
@@ -47,31 +46,14 @@ def run(
     if dry_run:
         _print_status(folder, status(folder), as_json)
         return
-    ended = run_study(folder, runner, part=shard, retry=retry, on_done=None if as_json else _teller(folder))
+    with study_bar(folder, shard, quiet=as_json) as show:
+        ended = run_study(folder, runner, part=shard, retry=retry, on_done=show)
     if as_json:
         print_json({"folder": str(folder.path), **ended.to_dict()})
         return
     _print_status(folder, ended, as_json=False)
     if report and ended.complete:
         _answer_and_report(folder)
-
-
-def _teller(folder: StudyFolder) -> Callable[[Cell, dict[str, Any]], None]:
-    """Prints one line a finished cell, with its numbers, and how many are left."""
-    total, finished, begun = len(folder.cells()), len(folder.finished()), time.perf_counter()
-
-    def tell(cell: Cell, record: dict[str, Any]) -> None:
-        nonlocal finished
-        finished += 1
-        if "failed" in record:
-            facts = f"FAILED: {record['failed']}"
-        elif "rows" in record:
-            facts = "test error " + ", ".join(f"{row['error']:.3f}" for row in record["rows"])
-        else:
-            facts = duration(record["seconds"])
-        print(f"[{finished}/{total}] {duration(time.perf_counter() - begun):>12}  {cell.title}: {facts}", flush=True)
-
-    return tell
 
 
 @study.command()
@@ -190,8 +172,9 @@ def _print_status(folder: StudyFolder, state: Status, as_json: bool) -> None:
         print_json({"folder": str(folder.path), **state.to_dict()})
         return
     print_table([{"cells": kind, **vars(count)} for kind, count in state.counts.items()])
-    left = "unknown before the first cells" if state.seconds_left is None else duration(state.seconds_left)
-    print(f"{folder.path}: {duration(state.seconds_spent)} of work done, {left} left (one core).")
+    unknown = "what is left is known after the first cells"
+    left = unknown if state.seconds_left is None else f"{duration(state.seconds_left)} left"
+    print(f"{folder.path}: {duration(state.seconds_spent)} of work done, {left} (on one core).")
     for failure in state.failures:
         print(f"FAILED {failure['cell']}: {failure['reason']}")
 
