@@ -14,8 +14,8 @@ from limbeck.errors import BadSetting, NotApplicable
 from limbeck.methods.datm import DATM
 from limbeck.methods.ftd import FTD
 from limbeck.samples import Domain, Samples
-from limbeck.states import ExpertPlan, Scene
-from limbeck.states.experts import ExpertSegments, SharpnessAware, buffers_on, train_expert
+from limbeck.states import ExpertPlan, Scene, buffers_on
+from limbeck.states.experts import ExpertSegments, SharpnessAware, train_expert
 from limbeck.surrogates import Moment
 from limbeck.surrogates.trajectory import Trajectory
 from limbeck.testing.blobs import blobs

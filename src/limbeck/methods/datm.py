@@ -16,8 +16,8 @@ from limbeck.optimizers.sgd import SGD
 from limbeck.parameterizations import Labels
 from limbeck.samples import Samples
 from limbeck.sources import Source
-from limbeck.states import Scene
-from limbeck.states.experts import ExpertSegments, buffers_on
+from limbeck.states import Scene, buffers_on
+from limbeck.states.experts import ExpertSegments
 from limbeck.streams import numpy_stream
 from limbeck.surrogates import Moment
 

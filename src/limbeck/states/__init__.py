@@ -12,17 +12,22 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from limbeck.configuration import Configuration
-from limbeck.dynamics import Dynamics, State
+from limbeck.dynamics import Buffers, Dynamics, State
 from limbeck.samples import Samples
+from limbeck.streams import stream
 from limbeck.surrogates import Moment
 from limbeck.variants import Variant
 
 Carry = dict[str, Tensor]
 Experts = Callable[[int], Tensor]
 """The trajectory (checkpoints, p) of the expert with a number."""
+
+STATISTICS_SAMPLES = 8192  # that running statistics are taken over
+STATISTICS_BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -107,3 +112,36 @@ class ExpertPlan:
         """The plan of one expert, from its settings."""
         own = {key: held[key] for key in ("epochs", "every", "radius", "surrogate_gap")}
         return cls(Configuration.parse(held["configuration"]), count=1, **own)
+
+
+def batch_norms(module: nn.Module) -> list[_BatchNorm]:
+    """The layers of a network that keep running statistics."""
+    return [part for part in module.modules() if isinstance(part, _BatchNorm) and part.track_running_stats]
+
+
+@torch.no_grad()
+def buffers_on(dynamics: Dynamics, vector: Tensor, data: Samples) -> Buffers:
+    """The buffers of trained parameters: running statistics of batch norms, averaged over up to 8192 samples of `data`.
+
+    Trajectories hold parameters alone. Each batch norm's mean and variance are the means of those of random batches of
+    256 under the final parameters, in place of an average over the last steps of training.
+    """
+    buffers = dynamics.restarted(vector).buffers
+    norms = [
+        part for part in dynamics.network.module.modules() if isinstance(part, torch.nn.modules.batchnorm._NormBase)
+    ]
+    if not norms:
+        return buffers
+    usual = [norm.momentum for norm in norms]
+    order = torch.randperm(len(data), generator=stream(0, "statistics"))[:STATISTICS_SAMPLES]
+    try:
+        for norm in norms:
+            norm.momentum = None  # a plain mean over the batches
+        for part in order.split(STATISTICS_BATCH):
+            if len(part) == min(len(order), STATISTICS_BATCH):  # a short last batch would weigh too much
+                x = data.x[part].to(dynamics.device, dynamics.dtype)
+                dynamics.network.logits(vector, buffers, x, training=True)
+    finally:
+        for norm, momentum in zip(norms, usual, strict=True):
+            norm.momentum = momentum
+    return buffers

@@ -13,11 +13,8 @@ from limbeck.dynamics import Buffers, Dynamics, State, train
 from limbeck.errors import BadSetting
 from limbeck.samples import Samples
 from limbeck.states import Carry, ExpertPlan, Scene, States
-from limbeck.streams import derive, numpy_stream, stream
+from limbeck.streams import derive, numpy_stream
 from limbeck.surrogates import Moment
-
-STATISTICS_SAMPLES = 8192  # that running statistics are taken over
-STATISTICS_BATCH = 256
 
 
 class ExpertSegments(States):
@@ -99,31 +96,3 @@ def train_expert(plan: ExpertPlan, dynamics: Dynamics, data: Samples, number: in
         dynamics = SharpnessAware(dynamics, plan.radius, plan.surrogate_gap)
     train(dynamics, data, derive(number, "expert"), steps=plan.epochs * per_epoch, on_step=record)
     return torch.stack(recorded)
-
-
-@torch.no_grad()
-def buffers_on(dynamics: Dynamics, vector: Tensor, data: Samples) -> Buffers:
-    """The buffers of trained parameters: running statistics of batch norms, averaged over up to 8192 samples of `data`.
-
-    Trajectories hold parameters alone. Each batch norm's mean and variance are the means of those of random batches of
-    256 under the final parameters, in place of an average over the last steps of training.
-    """
-    buffers = dynamics.restarted(vector).buffers
-    norms = [
-        part for part in dynamics.network.module.modules() if isinstance(part, torch.nn.modules.batchnorm._NormBase)
-    ]
-    if not norms:
-        return buffers
-    usual = [norm.momentum for norm in norms]
-    order = torch.randperm(len(data), generator=stream(0, "statistics"))[:STATISTICS_SAMPLES]
-    try:
-        for norm in norms:
-            norm.momentum = None  # a plain mean over the batches
-        for part in order.split(STATISTICS_BATCH):
-            if len(part) == min(len(order), STATISTICS_BATCH):  # a short last batch would weigh too much
-                x = data.x[part].to(dynamics.device, dynamics.dtype)
-                dynamics.network.logits(vector, buffers, x, training=True)
-    finally:
-        for norm, momentum in zip(norms, usual, strict=True):
-            norm.momentum = momentum
-    return buffers

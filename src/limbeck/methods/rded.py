@@ -1,0 +1,120 @@
+"""RDED: realistic, diverse and efficient data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional
+
+from limbeck.configuration import Configuration
+from limbeck.dynamics import Dynamics, State
+from limbeck.errors import BadData, NotApplicable
+from limbeck.methods import Method, indices_by_class
+from limbeck.parameterizations.pixels import Pixels
+from limbeck.samples import Domain, Samples
+from limbeck.sources import Source
+from limbeck.states import ExpertPlan, Scene, restored
+from limbeck.states.teacher import Teacher
+from limbeck.streams import numpy_stream, stream
+from limbeck.variants import make
+
+
+class RDED(Method):
+    """Crops that a teacher is surest of, tiled into images and labelled by it (Sun et al., CVPR 2024). No optimisation.
+
+    Of `pool` images a class `crops` random squares each, of an area of `smallest` to 1, are shrunk to 1 / `factor` of
+    the side. Each image's best crop by the teacher's cross-entropy (on the crop at full size) is kept, the best
+    per_class * factor^2 of them are tiled factor x factor, and each tiled image is labelled softmax(logits /
+    `temperature`) by the teacher. Where a class has fewer images, further crops of them follow. The paper has factor 1
+    for 32x32 images and 2 for large ones, and new labels for every view while training; here one is stored.
+    """
+
+    paper: ClassVar[str] = "sun2024rded"
+    surrogate_name: ClassVar[str] = "-"
+    states_name: ClassVar[str] = "teacher"
+    cost: ClassVar[str] = "forward of pool x crops x classes; teachers x teacher_epochs of the data before"
+    trial: ClassVar[Mapping[str, Any]] = {"factor": 2}
+
+    pool: int = Field(300, gt=0)
+    crops: int = Field(5, gt=0)
+    smallest: float = Field(0.5, gt=0, le=1)
+    factor: int = Field(1, gt=0)
+    temperature: float = Field(1.0, gt=0)
+    teacher: str = "adamw(lr=2e-3)"
+    teachers: int = Field(3, gt=0)
+    teacher_epochs: int = Field(60, gt=0)
+
+    def check(self, configuration: Configuration, domain: Domain, per_class: int) -> None:
+        if not domain.is_image:
+            raise NotApplicable(f"this method crops images; the source has vectors of {domain.shape[0]} features.")
+        sides = domain.shape[1:]
+        if any(side % self.factor or side // self.factor < 4 for side in sides):
+            raise NotApplicable(
+                f"it can't tile {sides[0]}x{sides[1]} images {self.factor} x {self.factor}: a tile needs whole sides "
+                "of 4 pixels or more. Lower its factor."
+            )
+
+    def parameterization(self) -> Pixels:
+        return Pixels(labels="soft")
+
+    def dynamics_configuration(self, configuration: Configuration, domain: Domain, per_class: int) -> Configuration:
+        return configuration.replace(
+            optimizer=make("optimizers", self.teacher), schedule=make("schedules", "constant(batch=256)")
+        )
+
+    def _teacher(self) -> Teacher:
+        return Teacher(teachers=self.teachers, epochs=self.teacher_epochs)
+
+    def expert_plan(self, dynamics: Dynamics) -> ExpertPlan:
+        return self._teacher().plan(dynamics)
+
+    def begin(self, source: Source, scene: Scene, per_class: int) -> Samples:
+        teacher, dynamics = restored(self._teacher().begin(scene)), scene.dynamics
+        random = numpy_stream(scene.seed, "choice")
+        images = []
+        for label, own in enumerate(indices_by_class(source, per_class)):
+            chosen = own[torch.from_numpy(random.permutation(len(own))[: self.pool])]
+            x = source.train.x[chosen].to(dynamics.device, dynamics.dtype)
+            best = self._best_crops(dynamics, teacher, x, label, per_class, stream(scene.seed, "crops", label))
+            images.append(self._tiled(best))
+        x = torch.cat(images)
+        y = torch.softmax(dynamics.predict(teacher, x) / self.temperature, 1)
+        return Samples(x, y, torch.arange(source.domain.classes).repeat_interleave(per_class))
+
+    def _best_crops(
+        self, dynamics: Dynamics, teacher: State, x: Tensor, label: int, per_class: int, generator: torch.Generator
+    ) -> Tensor:
+        """The crops to be tiled, surest first (per_class * factor^2, channels, height / factor, width / factor)."""
+        needed = per_class * self.factor**2
+        if needed > len(x) * self.crops:
+            raise BadData(
+                f"{needed} crops of class {label} are asked for, and {len(x)} images have {len(x) * self.crops}. "
+                "Lower per_class or factor, or raise crops."
+            )
+        crops = self._random_crops(x.repeat_interleave(self.crops, 0), generator)
+        full = functional.interpolate(crops, size=x.shape[-2:], mode="bilinear", align_corners=False)
+        loss = -torch.log_softmax(dynamics.predict(teacher, full), 1)[:, label].view(len(x), self.crops)
+        rank = loss.argsort(1).argsort(1)  # of a crop among those of its image
+        order = sorted(range(loss.numel()), key=lambda i: (int(rank.flatten()[i]), float(loss.flatten()[i])))
+        return crops[order[:needed]]
+
+    def _random_crops(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """A random square of each image, resampled to 1 / factor of its side."""
+        area, down, right = torch.rand(3, len(x), generator=generator).to(x)
+        scale = (self.smallest + (1 - self.smallest) * area).sqrt()
+        zero = torch.zeros_like(scale)
+        shift = [(1 - scale) * (2 * u - 1) for u in (right, down)]  # in units of half a side
+        rows = [torch.stack([scale, zero, shift[0]], 1), torch.stack([zero, scale, shift[1]], 1)]
+        height, width = (side // self.factor for side in x.shape[-2:])
+        grid = functional.affine_grid(torch.stack(rows, 1), [len(x), x.shape[1], height, width], align_corners=False)
+        return functional.grid_sample(x, grid, padding_mode="border", align_corners=False)
+
+    def _tiled(self, crops: Tensor) -> Tensor:
+        """Images of factor x factor crops in a row each (per_class, channels, height, width)."""
+        count, channels, height, width = crops.shape
+        grid = crops.view(count // self.factor**2, self.factor, self.factor, channels, height, width)
+        return grid.permute(0, 3, 1, 4, 2, 5).reshape(-1, channels, self.factor * height, self.factor * width)

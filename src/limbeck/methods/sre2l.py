@@ -1,0 +1,99 @@
+"""SRe2L: squeeze, recover, relabel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from limbeck.configuration import Configuration
+from limbeck.dynamics import Dynamics
+from limbeck.errors import BadSetting, NotApplicable
+from limbeck.methods import Matching
+from limbeck.optimizers import Optimizer
+from limbeck.optimizers.adam import Adam
+from limbeck.parameterizations import Labels, Tensors
+from limbeck.samples import Domain, Samples
+from limbeck.states import ExpertPlan, Scene, batch_norms
+from limbeck.states.teacher import Teacher
+from limbeck.streams import stream
+from limbeck.surrogates import Moment
+from limbeck.surrogates.statistics import Statistics
+from limbeck.variants import make
+
+
+class SRe2L(Matching):
+    """Images that a teacher classifies well and whose batch norm statistics are the data's (Yin et al., NeurIPS 2023).
+
+    Squeeze: teachers are trained on the data. Recover: from noise, lower the teacher's loss on the class of each sample
+    and the distance of its batch norms' statistics, under random views. Relabel: a sample's label is what the teacher
+    says of it, softmax(logits / `temperature`), renewed after every step; `labels=hard` leaves that out. Needs a
+    network with batch norms, for images or vectors. Unlike the paper one label is stored a sample, not one for every
+    epoch and crop, so that k and bytes say what is stored; the rate is not decayed and pixels are not clipped.
+    """
+
+    paper: ClassVar[str] = "yin2023sre2l"
+    surrogate_name: ClassVar[str] = "statistics"
+    states_name: ClassVar[str] = "teacher"
+    cost: ClassVar[str] = "two forwards and a backward of k; teachers x teacher_epochs of the data before"
+
+    trial: ClassVar[Mapping[str, Any]] = {"teachers": 1, "teacher_epochs": 8}
+
+    steps: int = Field(1000, gt=0)
+    lr_pixels: float = Field(0.1, gt=0)
+    initial: Literal["real", "noise"] = "noise"
+    augmentation: str = "flip-crop"
+    labels: Labels = "soft"
+    weight: float = Field(0.01, ge=0)
+    temperature: float = Field(1.0, gt=0)
+    teacher: str = "adamw(lr=2e-3)"
+    teachers: int = Field(3, gt=0)
+    teacher_epochs: int = Field(60, gt=0)
+
+    def check(self, configuration: Configuration, domain: Domain, per_class: int) -> None:
+        super().check(configuration, domain, per_class)
+        if self.factor > 1:
+            raise BadSetting("sre2l gives one label a training image; tiles have one for several. Use factor=1.")
+        with torch.device("meta"), torch.random.fork_rng(devices=[]):
+            network = configuration.architecture.build(domain)
+        if not batch_norms(network):
+            raise NotApplicable(
+                f"this method matches batch norms' running statistics, and {configuration.architecture.spec} has none. "
+                "Distil with norm=batch; any network can be trained on the set."
+            )
+
+    def surrogate(self) -> Statistics:
+        return Statistics(weight=self.weight)
+
+    def states(self, per_class: int) -> Teacher:
+        return Teacher(teachers=self.teachers, epochs=self.teacher_epochs)
+
+    def optimizers(self) -> Mapping[str, Optimizer]:
+        return {"pixels": Adam(lr=self.lr_pixels, betas=(0.5, 0.9))}
+
+    def dynamics_configuration(self, configuration: Configuration, domain: Domain, per_class: int) -> Configuration:
+        return configuration.replace(
+            optimizer=make("optimizers", self.teacher), schedule=make("schedules", "constant(batch=256)")
+        )
+
+    def expert_plan(self, dynamics: Dynamics) -> ExpertPlan:
+        return self.states(1).plan(dynamics)
+
+    def value(self, scene: Scene, moment: Moment, synthetic: Samples, step: int) -> Tensor:
+        """The surrogate at a view of each sample, with the class it stands for as its label."""
+        domain = scene.dynamics.domain
+        view = make("augmentations", self.views(domain))
+        draw = view.draw(len(synthetic), domain, stream(scene.seed, "view", step))
+        hard = Samples.hard(synthetic.x, synthetic.group, domain.classes)
+        x, y = draw(hard.x, hard.y)
+        seen = Samples(x, y, hard.group)
+        return self.surrogate().value(moment, seen, seen)
+
+    def settled(self, scene: Scene, moment: Moment, tensors: Tensors) -> Tensors:
+        if self.labels == "hard":
+            return tensors
+        said = moment.dynamics.predict(moment.state, tensors["pixels"])
+        return {**tensors, "logits": said / self.temperature}
