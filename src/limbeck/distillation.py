@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import resource
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,14 @@ from torch import Tensor
 from limbeck.configuration import Configuration
 from limbeck.digest import digest
 from limbeck.dynamics import Dynamics, error_and_loss, train
-from limbeck.errors import CorruptFile, Diverged, Interrupted, MissingData
+from limbeck.errors import BadSetting, CorruptFile, Diverged, Interrupted, MissingData, NotApplicable
 from limbeck.methods import Matching, Method, check_applicable
 from limbeck.optimizers import Moments
 from limbeck.parameterizations import Tensors
+from limbeck.pool import Pool, Weighting
 from limbeck.samples import Samples
 from limbeck.sources import Source
-from limbeck.states import Carry, Experts, Scene
+from limbeck.states import Carry, ExpertPlan, Experts, Scene
 from limbeck.states.experts import train_expert
 from limbeck.store import read_tensors, write_tensors
 from limbeck.streams import derive
@@ -31,6 +33,8 @@ from limbeck.synthetic import SyntheticSet
 from limbeck.variants import make
 
 CHECKPOINT_SECONDS = 30.0
+Recorder = Callable[[ExpertPlan, Dynamics], Experts]
+"""Where the experts of a plan come from, for the dynamics that walks along them."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,8 @@ class _Run:
 
     tensors: Tensors
     moments: dict[str, Moments]
-    carry: Carry
+    carries: list[Carry]
+    pool: Carry
     step: int = 0
     seconds: float = 0.0
     losses: list[float] = field(default_factory=list)
@@ -85,6 +90,8 @@ def distill(
     candidates: int = 4,
     folder: Path | None = None,
     experts: Experts | None = None,
+    configurations: Sequence[str | Configuration] = (),
+    weights: Weighting = "equal",
     on_progress: Callable[[Progress], None] | None = None,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
@@ -96,16 +103,27 @@ def distill(
     the method keeps one), and the set with the lowest *validation* error is kept; 1 keeps the last set, unvalidated.
     The test split is never read.
 
+    With `configurations`, the states are drawn from the dynamics of all of them in turn (see `Pool`), and candidates
+    are judged by their validation gaps under all of them: the mean with `weights` "equal", the largest with
+    "worst-case", which also visits those more often where the gap is large. `configuration` is then what the set is
+    said to be for. A recipe that fixes its own optimizer and schedule (dc, mtt) varies with the architecture alone.
+
     With a `folder` the run is checkpointed there and resumes where it was, exactly (to the bit, on a CPU). Ctrl-C
     checkpoints and raises `Interrupted`. Raises `Diverged` with the step and the surrogate's value, `NotApplicable`
     for a method that can't run on this source, and `BadData` where a class has too few samples.
     """
-    task = _Task.prepare(source, method, configuration, per_class, seed, experts, device, dtype)
+    pool = Pool.of(configurations or [configuration], weights)
+    if pool.weighting == "worst-case" and candidates < 2:
+        raise BadSetting("worst-case weights are moved at validations, so they need candidates=2 or more.")
+    if experts is not None and len(pool) > 1:
+        raise BadSetting("experts recorded elsewhere are of one configuration. Leave them out: a pool trains its own.")
+    recorder = None if experts is None else lambda plan, dynamics: experts
+    task = _Task.prepare(source, method, configuration, pool, per_class, seed, recorder, device, dtype)
     steps = task.method.outer_steps() if steps is None else min(steps, task.method.outer_steps())
     if not isinstance(task.method, Matching):
         return task.finished(task.start(), steps=0, seconds=0.0)
     identity = digest([task.identity, steps, candidates])
-    run = _resume(folder, identity) or task.start()
+    run = _resume(folder, identity, len(pool)) or task.start()
     validate_at = {round(steps * (i + 1) / candidates) for i in range(candidates)} if candidates > 1 else set()
     begun = saved = time.perf_counter() - run.seconds
     with _checkpointing(folder, identity, run):
@@ -133,6 +151,8 @@ def forecast(
     *,
     steps: int | None = None,
     candidates: int = 4,
+    configurations: Sequence[str | Configuration] = (),
+    weights: Weighting = "equal",
     device: torch.device | str = "cpu",
 ) -> Forecast:
     """Measure a distillation's first steps and one validation, and say what the whole will take; nothing is kept.
@@ -140,18 +160,19 @@ def forecast(
     Experts are replaced by initial networks here: their number is reported, their training is not in the seconds.
     """
 
-    def standing_in(number: int) -> Tensor:
-        vectors = [task.scene.dynamics.initial(derive(number, "forecast", i)).vector for i in range(2)]
-        return torch.stack([vectors[i % 2] for i in range(plan.checkpoints)]) if plan else torch.stack(vectors)
+    def standing_in(plan: ExpertPlan, dynamics: Dynamics) -> Experts:
+        vectors = [dynamics.initial(derive(0, "forecast", i)).vector for i in range(2)]
+        return lambda number: torch.stack([vectors[i % 2] for i in range(plan.checkpoints)])
 
-    task = _Task.prepare(source, method, configuration, per_class, 0, cache(standing_in), device, torch.float32)
-    plan = task.method.expert_plan(task.scene.dynamics)
+    pool = Pool.of(configurations or [configuration], weights)
+    task = _Task.prepare(source, method, configuration, pool, per_class, 0, standing_in, device, torch.float32)
+    plan = task.method.expert_plan(task.scenes[0].dynamics)
     total = task.method.outer_steps() if steps is None else min(steps, task.method.outer_steps())
     run = task.start()
     per_step = validation = 0.0
     if isinstance(task.method, Matching):
         taken = []
-        for _ in range(min(4, total)):
+        for _ in range(min(max(4, len(pool)), total)):
             begun = time.perf_counter()
             task.advance(run)
             taken.append(time.perf_counter() - begun)
@@ -164,6 +185,17 @@ def forecast(
     return Forecast(total, per_step * total + validation, per_step, peak, plan.count if plan else 0)
 
 
+def _training(source: Source, shared: int) -> Recorder:
+    """Experts trained when first asked for; a pool splits a plan's number among its configurations."""
+
+    def record(plan: ExpertPlan, dynamics: Dynamics) -> Experts:
+        trained = Dynamics(plan.configuration, source.domain, device=dynamics.device, dtype=dynamics.dtype)
+        held = cache(lambda number: train_expert(plan, trained, source.train, number))
+        return lambda number: held(number % -(-plan.count // shared))
+
+    return record
+
+
 @dataclass(frozen=True)
 class _Task:
     """What stays the same from step to step."""
@@ -172,9 +204,10 @@ class _Task:
     method: Method
     asked: str
     configuration: Configuration
+    pool: Pool
     per_class: int
     seed: int
-    scene: Scene
+    scenes: tuple[Scene, ...]  # one a configuration of the pool
     group: Tensor
     begin: Samples
 
@@ -184,9 +217,10 @@ class _Task:
         source: Source,
         method: str | Method,
         configuration: str | Configuration,
+        pool: Pool,
         per_class: int,
         seed: int,
-        experts: Experts | None,
+        recorder: Recorder | None,
         device: torch.device | str,
         dtype: torch.dtype,
     ) -> _Task:
@@ -194,35 +228,37 @@ class _Task:
         asked = recipe.spec
         recipe = recipe.suited(source.domain)
         configuration = Configuration.parse(configuration)
-        check_applicable(recipe, configuration, source.domain, per_class)
-        walked = recipe.dynamics_configuration(configuration, source.domain, per_class)
-        dynamics = Dynamics(walked, source.domain, device=device, dtype=dtype)
-        scene = Scene(dynamics, source.train, derive(seed, "distill"), None)
-        plan = recipe.expert_plan(dynamics)
-        if plan is not None:
-            trained = Dynamics(plan.configuration, source.domain, device=device, dtype=dtype)
-            scene = replace(
-                scene, experts=experts or cache(lambda number: train_expert(plan, trained, source.train, number))
-            )
-        begin = recipe.begin(source, scene, per_class).to(device, dtype)
+        record = recorder or _training(source, len(pool))
+        scenes = []
+        for place, one in enumerate(pool.configurations):
+            check_applicable(recipe, one, source.domain, per_class)
+            walked = recipe.dynamics_configuration(one, source.domain, per_class)
+            dynamics = Dynamics(walked, source.domain, device=device, dtype=dtype)
+            plan = recipe.expert_plan(dynamics)
+            own = derive(seed, "distill", place) if place else derive(seed, "distill")
+            scenes.append(Scene(dynamics, source.train, own, record(plan, dynamics) if plan else None))
+        if len(pool) > 1 and isinstance(recipe, Matching) and recipe.auxiliary(scenes[0]):
+            raise NotApplicable(f"{asked} keeps tensors made for one network. Give it one configuration.")
+        begin = recipe.begin(source, scenes[0], per_class).to(device, dtype)
         group = begin.group[:: recipe.parameterization().copies]
-        return cls(source, recipe, asked, configuration, per_class, seed, scene, group, begin)
+        return cls(source, recipe, asked, configuration, pool, per_class, seed, tuple(scenes), group, begin)
 
     @property
     def identity(self) -> list[Any]:
         """All that determines the run."""
         own = [self.source.digest, self.method.full_spec, self.configuration.digest, self.per_class, self.seed]
-        return [*own, str(self.scene.dynamics.dtype)]
+        return [*own, *self.pool.identity, str(self.scenes[0].dynamics.dtype)]
 
     def start(self) -> _Run:
         tensors = self.method.parameterization().fold(self.begin, self.source.domain)
         if not isinstance(self.method, Matching):
-            return _Run(tensors, {}, {})
-        beside = {**self.method.learned(), **self.method.auxiliary(self.scene)}
+            return _Run(tensors, {}, [], {})
+        beside = {**self.method.learned(), **self.method.auxiliary(self.scenes[0])}
         learned = {name: tensor.to(self.begin.x) for name, tensor in beside.items()}
         tensors = {**tensors, **learned}
         moments = {name: rule.start(tensors[name]) for name, rule in self.method.optimizers().items()}
-        return _Run(tensors, moments, self.method.states(self.per_class).begin(self.scene))
+        states = self.method.states(self.per_class)
+        return _Run(tensors, moments, [states.begin(scene) for scene in self.scenes], self.pool.begin())
 
     def unfold(self, tensors: Mapping[str, Tensor]) -> Samples:
         return self.method.parameterization().unfold(dict(tensors), self.group, self.source.domain)
@@ -231,29 +267,32 @@ class _Task:
         """One update of the set. Raises `Diverged`."""
         assert isinstance(self.method, Matching)
         states, rules = self.method.states(self.per_class), self.method.optimizers()
+        turn, visit, pool = self.pool.turn(run.pool)
+        scene, carry = self.scenes[turn], run.carries[turn]
         leaves = {name: run.tensors[name].detach().requires_grad_() for name in rules}
-        tensors = {**run.tensors, **leaves}
-        moment = states.visit(self.scene, run.carry, run.step, tensors)
-        loss = self.method.value(self.scene, moment, self.unfold(tensors), run.step)
+        tensors, moments = {**run.tensors, **leaves}, dict(run.moments)
+        moment = states.visit(scene, carry, visit, tensors)
+        loss = self.method.value(scene, moment, self.unfold(tensors), run.step)
         gradients = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True, materialize_grads=True)
         for (name, rule), gradient in zip(rules.items(), gradients, strict=True):
             with torch.no_grad():
-                updated, run.moments[name] = rule.update(
-                    leaves[name].detach(), gradient, run.moments[name], rule.lr, run.step
+                tensors[name], moments[name] = rule.update(
+                    leaves[name].detach(), gradient, moments[name], rule.lr, run.step
                 )
-            run.tensors[name] = updated
-        finite = bool(torch.isfinite(loss)) and all(bool(torch.isfinite(run.tensors[name]).all()) for name in rules)
+        finite = bool(torch.isfinite(loss)) and all(bool(torch.isfinite(tensors[name]).all()) for name in rules)
         if not finite:
             raise self._diverged(run, float(loss.detach()))
-        run.losses.append(float(loss.detach()))
         with torch.no_grad():
-            run.tensors = self.method.settled(self.scene, moment, run.tensors)
-            self._average(run)
+            tensors = self.method.settled(scene, moment, tensors)
+            average = self._averaged(run, tensors)
             try:
-                run.carry = states.advance(self.scene, run.carry, run.step, self.unfold(run.tensors))
+                carry = states.advance(scene, carry, visit, self.unfold(tensors))
             except Diverged as error:
-                raise self._diverged(run, run.losses[-1], f" {error}") from None
-        run.step += 1
+                raise self._diverged(run, float(loss.detach()), f" {error}") from None
+        # All at once: a run that is interrupted above was not touched.
+        run.carries = [carry if place == turn else kept for place, kept in enumerate(run.carries)]
+        run.tensors, run.moments, run.average, run.pool, run.step = tensors, moments, average, pool, run.step + 1
+        run.losses.append(float(loss.detach()))
 
     def _diverged(self, run: _Run, loss: float, reason: str = "") -> Diverged:
         assert isinstance(self.method, Matching)
@@ -263,37 +302,54 @@ class _Task:
             f"(at the first step {(run.losses or [loss])[0]:.4g}). Lower its step sizes (now {rates}).{reason}"
         )
 
-    def _average(self, run: _Run) -> None:
-        """Move the running average of the learned tensors; its first steps count in full, as in a plain mean."""
+    def _averaged(self, run: _Run, tensors: Tensors) -> Tensors:
+        """The running average of the learned tensors, moved; its first steps count in full, as in a plain mean."""
         assert isinstance(self.method, Matching)
         if (decay := self.method.averaging()) == 0:
-            return
+            return {}
         decay = min(decay, run.step / (run.step + 1))
-        for name in self.method.optimizers():
-            run.average[name] = torch.lerp(run.tensors[name], run.average.get(name, run.tensors[name]), decay)
+        return {
+            name: torch.lerp(tensors[name], run.average.get(name, tensors[name]), decay)
+            for name in self.method.optimizers()
+        }
 
     def validate(self, run: _Run) -> None:
-        """Train one network on the set as it is, and on its running average; keep the lowest validation error yet."""
+        """Let the set as it is, and its running average, compete for the lowest validation error yet."""
         self._compete(run, run.tensors, {})
         if run.average:
             self._compete(run, {**run.tensors, **run.average}, {"average": True})
 
     def _compete(self, run: _Run, tensors: Tensors, facts: Mapping[str, Any]) -> None:
-        dynamics = Dynamics(
-            self.configuration, self.source.domain, device=self.scene.dynamics.device, dtype=self.scene.dynamics.dtype
-        )
-        try:
-            trained = train(dynamics, self.unfold(tensors), derive(self.seed, "validate"))
-            held_out = self.configuration.domain.apply(self.source.validation, self.source.domain)
-            error, _ = error_and_loss(dynamics, trained.state, held_out)
-        except Diverged:
-            error = 1.0
-        if error <= min((candidate["error"] for candidate in run.candidates), default=1.0):
+        """Train one network on a set under each configuration; keep it where it does best yet on validation."""
+        samples = self.unfold(tensors)
+        errors = [self._validated(one, samples, "validate") for one in self.pool.configurations]
+        found: dict[str, Any] = {"step": run.step, "error": sum(errors) / len(errors), **facts}
+        pool, score = run.pool, found["error"]
+        if len(self.pool) > 1:
+            if bool(pool["reference"].isnan().any()):
+                full = [self._validated(one, self.source.train, "reference") for one in self.pool.configurations]
+                pool = {**pool, "reference": torch.tensor(full, dtype=torch.float64)}
+            gaps = torch.tensor(errors, dtype=torch.float64) - pool["reference"]
+            pool, score = self.pool.reweighed(pool, gaps), self.pool.score(gaps)
+            found |= {"score": score, "gaps": gaps.tolist(), "weights": pool["weights"].tolist()}
+        if score <= min((candidate.get("score", candidate["error"]) for candidate in run.candidates), default=math.inf):
             run.best = {name: tensor.clone() for name, tensor in tensors.items()}
-        run.candidates.append({"step": run.step, "error": error, **facts})
+        run.pool = pool
+        run.candidates.append(found)
+
+    def _validated(self, configuration: Configuration, samples: Samples, purpose: str) -> float:
+        """The validation error of one network trained on samples; 1 where its training diverges."""
+        walked = self.scenes[0].dynamics
+        dynamics = Dynamics(configuration, self.source.domain, device=walked.device, dtype=walked.dtype)
+        try:
+            trained = train(dynamics, samples, derive(self.seed, purpose))
+        except Diverged:
+            return 1.0
+        held_out = configuration.domain.apply(self.source.validation, self.source.domain)
+        return error_and_loss(dynamics, trained.state, held_out)[0]
 
     def finished(self, run: _Run, *, steps: int, seconds: float) -> SyntheticSet:
-        beside = self.method.auxiliary(self.scene) if isinstance(self.method, Matching) else {}
+        beside = self.method.auxiliary(self.scenes[0]) if isinstance(self.method, Matching) else {}
         kept = {name: tensor for name, tensor in (run.best or run.tensors).items() if name not in beside}
         every = max(1, len(run.losses) // 200)
         facts = {
@@ -304,6 +360,8 @@ class _Task:
             "source_digest": self.source.digest,
             "torch": torch.__version__,
         }
+        if len(self.pool) > 1 and run.pool:
+            facts["pool"] = self.pool.about(run.pool)
         return SyntheticSet(
             tensors={name: tensor.detach().cpu() for name, tensor in kept.items()},
             group=self.group.cpu(),
@@ -336,7 +394,9 @@ def _save(folder: Path, identity: str, run: _Run) -> None:
     """Write a new checkpoint whole, then drop the older ones: at any moment one complete checkpoint is there."""
     moments = {f"moment.{n}.{i}": moment for n, parts in run.moments.items() for i, moment in enumerate(parts)}
     tensors = {f"tensor.{name}": tensor for name, tensor in run.tensors.items()} | moments
-    tensors |= {f"carry.{name}": tensor for name, tensor in run.carry.items()}
+    for place, carry in enumerate(run.carries):
+        tensors |= {f"carry.{place}.{name}": tensor for name, tensor in carry.items()}
+    tensors |= {f"pool.{name}": tensor for name, tensor in run.pool.items()}
     tensors |= {f"best.{name}": tensor for name, tensor in run.best.items()}
     tensors |= {f"average.{name}": tensor for name, tensor in run.average.items()}
     about = {"identity": identity, "step": run.step, "seconds": run.seconds}
@@ -348,7 +408,7 @@ def _save(folder: Path, identity: str, run: _Run) -> None:
             old.unlink(missing_ok=True)
 
 
-def _resume(folder: Path | None, identity: str) -> _Run | None:
+def _resume(folder: Path | None, identity: str, scenes: int) -> _Run | None:
     """The newest complete checkpoint of this very run, if there is one."""
     found = sorted(folder.glob(f"checkpoint-{identity[:16]}-*.json"), reverse=True) if folder else []
     for manifest in found:
@@ -358,18 +418,22 @@ def _resume(folder: Path | None, identity: str) -> _Run | None:
             continue
         if about["identity"] != identity:
             continue
-        parts: dict[str, Tensors] = {"tensor": {}, "carry": {}, "best": {}, "average": {}}
+        parts: dict[str, Tensors] = {"tensor": {}, "pool": {}, "best": {}, "average": {}}
+        carries: list[Carry] = [{} for _ in range(scenes)]
         moments: dict[str, dict[int, Tensor]] = {}
         for key, tensor in tensors.items():
             kind, _, name = key.partition(".")
             if kind == "moment":
                 owner, _, index = name.rpartition(".")
                 moments.setdefault(owner, {})[int(index)] = tensor
+            elif kind == "carry":
+                place, _, name = name.partition(".")
+                carries[int(place)][name] = tensor
             else:
                 parts[kind][name] = tensor
         ordered = {owner: tuple(held[i] for i in sorted(held)) for owner, held in moments.items()}
         return _Run(
-            parts["tensor"], ordered, parts["carry"], about["step"], about["seconds"], about["losses"],
+            parts["tensor"], ordered, carries, parts["pool"], about["step"], about["seconds"], about["losses"],
             about["candidates"], parts["best"], parts["average"],
         )  # fmt: skip
     return None
