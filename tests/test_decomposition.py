@@ -102,8 +102,8 @@ def test_the_published_lemma_on_logistic_regression_reproduces_the_planned_figur
         found = []
         for seed in range(4):
             own = data[torch.randperm(len(data), generator=stream(seed, "subset"))[:k]]
-            passage = walk(dynamics, own, data, seed, variances=0)
-            last = Objective(dynamics, data).value(train(dynamics, own, seed).state)
+            passage, end = walk(dynamics, own, data, seed, variances=0)
+            last = Objective(dynamics, data).value(end)
             mu = path_mu(passage, optimum)
             assert mu.min() >= RIDGE * (1 - 1e-9)
             known, own_mu = recursion(passage, optimum, last, mu=RIDGE), recursion(passage, optimum, last)
@@ -132,10 +132,8 @@ def test_recursion_holds_for_every_optimizer_on_a_network() -> None:
     for rule in rules:
         text = f"mlp(width=8, depth=1, activation=tanh)/{rule}/cosine(steps=40, batch=12)"
         dynamics = Dynamics(text, source.domain, dtype=torch.float64)
-        passage = walk(dynamics, own, source.train, 3, variances=0)
-        last = Objective(dynamics, source.train.to(dtype=torch.float64)).value(
-            train(dynamics, own.to(dtype=torch.float64), 3).state
-        )
+        passage, end = walk(dynamics, own, source.train, 3, variances=0)
+        last = Objective(dynamics, source.train.to(dtype=torch.float64)).value(end)
         found = recursion(passage, 0.0, last)
         assert passage.exact
         assert found.slack.min() >= -1e-9, rule
@@ -151,9 +149,9 @@ def test_in_the_optimizer_s_norm_the_direction_of_adamw_is_a_gradient() -> None:
     own = source.train[:15]
     for rule in ("adamw(betas=[0.0, 0.999], weight_decay=0)", "sgd(momentum=0.0)"):
         dynamics = Dynamics(f"mlp(width=4, depth=1)/{rule}/cosine(steps=15)", source.domain, dtype=torch.float64)
-        passage = walk(dynamics, own, source.train, 0, variances=0)
+        passage, _ = walk(dynamics, own, source.train, 0, variances=0)
         np.testing.assert_allclose(passage.error, passage.mismatch, rtol=1e-6)
-    euclid = walk(dynamics, own, source.train, 0, variances=0, preconditioned=False)
+    euclid, _ = walk(dynamics, own, source.train, 0, variances=0, preconditioned=False)
     np.testing.assert_allclose(euclid.mismatch, passage.mismatch, rtol=1e-12)
 
 
@@ -187,11 +185,11 @@ def test_effective_samples_of_a_random_set_are_its_own_number_and_of_the_data_al
     inverse = []
     for seed in range(60):
         own = source.train[torch.randperm(len(source.train), generator=stream(seed, "own"))[:10]]
-        passage = walk(dynamics, own, source.train, 0, variances=1)
+        passage, _ = walk(dynamics, own, source.train, 0, variances=1)
         inverse.append(1 / passage.effective_samples())
     error = np.std(inverse) / math.sqrt(len(inverse))
     assert np.mean(inverse) == pytest.approx(1 / 10, abs=4 * error)
-    whole = walk(dynamics, source.train, source.train, 0, variances=1)
+    whole, _ = walk(dynamics, source.train, source.train, 0, variances=1)
     assert whole.discrepancy() == pytest.approx(0.0, abs=1e-20)
     assert whole.effective_samples() == pytest.approx(len(source.train), rel=1e-9)
     assert alignment(dynamics, own, source.train, 0) == passage.discrepancy()
@@ -200,12 +198,13 @@ def test_effective_samples_of_a_random_set_are_its_own_number_and_of_the_data_al
 def test_weights_are_those_of_the_lemma_and_a_sampled_path_stands_for_all_its_steps() -> None:
     source = blobs(shape=(4,), counts=(40, 40))
     dynamics = Dynamics("mlp(width=4, depth=1)/sgd/constant(steps=12)", source.domain, dtype=torch.float64)
-    passage, mu = walk(dynamics, source.train[:8], source.train, 0, variances=0), 3.0
+    passage, _ = walk(dynamics, source.train[:8], source.train, 0, variances=0)
+    mu = 3.0
     rate = 0.01 / (1 - 0.9)
     lemma = rate * mu * (1 - rate * mu) ** (11 - np.arange(12))
     np.testing.assert_allclose(passage.weights(mu), lemma / lemma.sum(), rtol=1e-12)
     np.testing.assert_allclose(passage.weights(), 1 / 12, rtol=1e-12)
-    sampled = walk(dynamics, source.train[:8], source.train, 0, every=4, variances=0)
+    sampled, _ = walk(dynamics, source.train[:8], source.train, 0, every=4, variances=0)
     np.testing.assert_allclose(sampled.weights(mu), (lemma / lemma.sum()).reshape(3, 4).sum(1), rtol=1e-12)
     assert not sampled.exact
     np.testing.assert_allclose(sampled.loss, passage.loss[::4], rtol=1e-12)

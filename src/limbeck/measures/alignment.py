@@ -24,8 +24,8 @@ def walk(
     views: int = 1,
     variances: int = 6,
     preconditioned: bool = True,
-) -> Passage:
-    """Train on a set under the dynamics' configuration and measure every `every`-th step against the data.
+) -> tuple[Passage, State]:
+    """Train on a set under the dynamics' configuration, measure every `every`-th step against the data; where it ends.
 
     Norms are the optimizer's own (theta's metric P from its second moments, where it has them); without
     `preconditioned` they are Euclidean and the preconditioner counts as part of the direction. `variances` states along
@@ -38,8 +38,8 @@ def walk(
     measured = [step for step in range(steps) if step % every == 0]
     sampled = {measured[i] for i in np.linspace(0, len(measured) - 1, variances).round().astype(int)}
     watch = _Watch(dynamics, synthetic, data, set(measured), sampled, views, preconditioned)
-    train(dynamics, synthetic, seed, on_step=watch)
-    return watch.passage(measured, steps)
+    end = train(dynamics, synthetic, seed, on_step=watch).state
+    return watch.passage(measured, steps), end
 
 
 def alignment(
@@ -55,7 +55,8 @@ def alignment(
 ) -> float:
     """A_a(S)^2 = sum_t w_t |g_S - g_D|^2 along the path that S induces under configuration a (see `Passage`)."""
     options = {"every": every, "views": views, "preconditioned": preconditioned}
-    return walk(dynamics, synthetic, data, seed, variances=0, **options).discrepancy(mu)  # type: ignore[arg-type]
+    passage, _ = walk(dynamics, synthetic, data, seed, variances=0, **options)  # type: ignore[arg-type]
+    return passage.discrepancy(mu)
 
 
 class _Watch:

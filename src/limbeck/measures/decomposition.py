@@ -32,7 +32,7 @@ def full_data(
     dynamics = Dynamics(configuration, source.domain, device=device, dtype=dtype)
     data = probed(source, probe)
     optimum, state = find_optimum(dynamics, data, derive(seed, "evaluate"), views=views)
-    error, loss = error_and_loss(dynamics, state, source.test)
+    error, loss = error_and_loss(dynamics, state, dynamics.configuration.domain.apply(source.test, source.domain))
     objective = Objective(dynamics, data.to(dynamics.device, dtype), views)
     return FullData(optimum, objective.value(state), loss, error)
 
@@ -60,9 +60,9 @@ def measure(
     if full is None:
         full = full_data(source, configuration, seed, probe=probe, views=views, device=device, dtype=dtype)
     run = derive(seed, "evaluate")
-    passage = walk(dynamics, samples, data, run, every=every, views=views)
-    lowest, end = find_optimum(dynamics, samples, run, views=views)
-    error, loss = error_and_loss(dynamics, end, source.test)
+    passage, end = walk(dynamics, samples, data, run, every=every, views=views)
+    lowest, _ = find_optimum(dynamics, samples, run, views=views)
+    error, loss = error_and_loss(dynamics, end, dynamics.configuration.domain.apply(source.test, source.domain))
     metric = dynamics.configuration.optimizer.metric(end.moments, max(end.since_restart - 1, 0))
     return Measured(
         passage=passage,
