@@ -150,7 +150,10 @@ def test_a_study_is_run_looked_at_and_answered_from(limbeck: Command, tmp_path: 
     assert lines[0].startswith("For a gap of 30 points: ")
     assert lines[1] == ""
     assert lines[2].split() == ["method", "configuration", "k", "needed", "floor", "exponent"]
-    assert limbeck("report", file, "-o", "page.html", "--json").json == {"path": "page.html"}
+    words = ("report", file, "-o", "page.html", "--figure", "laws.png", "--json")
+    assert limbeck(*words).json == {"path": "page.html", "figure": "laws.png"}
+    assert (tmp_path / "laws.png").read_bytes().startswith(b"\x89PNG")
+    assert "End it in .png, .svg or .pdf" in limbeck.refused("report", file, "--figure", "laws.gif")
     assert limbeck("verify", "runs/little", "--json").json["problems"] == []
     assert limbeck("study", "run", "runs/little", "--runner", "serial", "--json").json["complete"] is True
 

@@ -42,7 +42,7 @@ def _study(folder: StudyFolder) -> dict[str, Any]:
         "name": folder.study.name,
         "source": folder.study.source,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": f"limbeck study run {name} && limbeck report {folder.study.name}",
+        "command": f"limbeck study run {name} && limbeck report {name}",
         "toml": (folder.path / "study.toml").read_text(),
         "machine": f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}",
         "versions": {"limbeck": __version__, "torch": torch.__version__, "numpy": numpy.__version__},

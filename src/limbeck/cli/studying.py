@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -142,19 +143,25 @@ def report(
     file: StudyArgument,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="HTML file; by default in the folder.")] = None,
     gap: Annotated[float | None, typer.Option(help="Target gap, a fraction; by default the study's own.")] = None,
+    figure: Annotated[Path | None, typer.Option(help="Draw gap against k for a paper too: png, svg or pdf.")] = None,
     runs: RunsOption = RUNS,
     as_json: JsonOption = False,
 ) -> None:
     """Write one offline page: the answer, the laws, the pictures, the tables, how to repeat it."""
     from limbeck.findings import findings
+    from limbeck.plots import law_figure
     from limbeck.report import write_report
 
     folder = _folder(file, runs)
-    path = write_report(findings(folder, gap), out or folder.path / "report.html")
+    found = findings(folder, gap)
+    written = {"path": str(write_report(found, out or folder.path / "report.html"))}
+    if figure is not None:
+        target = folder.study.target_gap if gap is None else gap
+        written["figure"] = str(law_figure(found.get("fits", []), found["rows"], figure, gap=target))
     if as_json:
-        print_json({"path": str(path)})
+        print_json(written)
     else:
-        print(f"Report: {path}")
+        print("\n".join(f"{'Report' if name == 'path' else 'Figure'}: {path}" for name, path in written.items()))
 
 
 def _folder(file: Path, runs: Path) -> StudyFolder:
@@ -184,11 +191,21 @@ def _print_plan(planned: dict[str, Any]) -> None:
     print()
     rows = [{name: row[name] for name in ("method", "configuration")} | _answered(row) for row in planned["rows"]]
     print_table(rows)
-    remarks = [*planned["refusals"], *planned["notes"]]
-    if remarks:
-        print()
-    for note in remarks:
-        print(f"- {note['method']} under {note['configuration']}: {note['message']}")
+    lines = [f"- {note['method']} under {note['configuration']}: {note['message']}" for note in planned["refusals"]]
+    if lines := lines + _remarks(planned["notes"], len(rows)):
+        print("", *lines, sep="\n")
+
+
+def _remarks(notes: list[dict[str, Any]], laws: int) -> list[str]:
+    """One line a kind of remark, with how many laws it is about; `--json` has every one."""
+    kinds: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for note in notes:
+        kinds[note["code"]].append(note)
+    return [
+        f"- {len(held)} of {laws} laws, such as {held[0]['method']} under {held[0]['configuration']}: "
+        f"{held[0]['message']}"
+        for held in sorted(kinds.values(), key=len, reverse=True)
+    ]
 
 
 def _answered(row: dict[str, Any]) -> dict[str, str]:
