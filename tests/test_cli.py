@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,7 @@ from little import CONFIGURATIONS, little_toml, opened, results, write_arrays
 from planted import planted_rows
 
 CONFIGURATION = CONFIGURATIONS[0]
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -185,6 +187,20 @@ def test_verbs_exit_with_1_where_files_are_not_as_they_should_be(limbeck: Comman
     ended = limbeck("verify", here.path)
     assert ended.code == 1
     assert str(path) in ended.out
+
+
+def test_every_key_of_the_answers_is_documented(limbeck: Command, tmp_path: Path) -> None:
+    documented = set(re.findall(r"[`\"](\w+)[`\"]", (ROOT / "docs" / "json.md").read_text()))
+    file = study_file(tmp_path, methods=["random"], per_class=[1, 2, 3, 5], seeds=1)
+    told = [limbeck("study", "run", file, "--runner", "serial", "--json").json]
+    told += limbeck("study", "table", file, "--json").json["rows"][-1:]
+    planned = limbeck("plan", file, "--json").json
+    told += [planned, *planned["rows"]]
+    (tmp_path / "rows.csv").write_text(limbeck("study", "table", file, "--csv").out)
+    fits = limbeck("laws", "rows.csv", "--gap", 0.1, "--at", 50, "--json").json["fits"]
+    told += [*fits, *fits[0]["required_k"], *fits[0]["predictions"], *fits[0]["levels"], fits[0]["variance_components"]]
+    told += limbeck("list", "methods", "--json").json
+    assert {key for answer in told for key in answer} - documented == set()
 
 
 BAD = [
