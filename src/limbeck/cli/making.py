@@ -31,11 +31,17 @@ def distill(
     steps: Annotated[int | None, typer.Option(min=1, help="At most so many updates of the set.")] = None,
     seconds: Annotated[float | None, typer.Option(min=0.1, help="At most so many seconds.")] = None,
     candidates: Annotated[int, typer.Option(min=1, help="Sets compared on validation data; 1 keeps the last.")] = 4,
+    configurations: Annotated[
+        list[str] | None,
+        typer.Option(help="Draw states from this configuration too, or from 'cover:4 of FILE'; repeat for several."),
+    ] = None,
+    weights: Annotated[str, typer.Option(help="How several are weighed: equal or worst-case.")] = "equal",
     device: DeviceOption = "cpu",
     dry_run: Annotated[bool, typer.Option(help="Measure the first steps, say what the whole will take, stop.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Distil a source into a small synthetic set."""
+    from limbeck.cli.pooling import pooled
     from limbeck.distillation import distill as run
     from limbeck.distillation import forecast
     from limbeck.sources import load_source
@@ -43,8 +49,11 @@ def distill(
     from limbeck.variants import parse
 
     data = load_source(source)
+    pool: dict[str, Any] = {"configurations": pooled(configurations or [], data), "weights": weights}
     if dry_run:
-        cost = forecast(data, method, configuration, per_class, steps=steps, candidates=candidates, device=device)
+        cost = forecast(
+            data, method, configuration, per_class, steps=steps, candidates=candidates, device=device, **pool
+        )
         if as_json:
             print_json(cost.to_dict())
             return
@@ -58,7 +67,7 @@ def distill(
     with step_bar(method, quiet=as_json) as show:
         made = run(
             data, method, configuration, per_class, seed=seed, steps=steps, seconds=seconds,
-            candidates=candidates, folder=folder, on_progress=show, device=device,
+            candidates=candidates, folder=folder, on_progress=show, device=device, **pool,
         )  # fmt: skip
     made.save(folder)
     for checkpoint in folder.glob("checkpoint-*"):

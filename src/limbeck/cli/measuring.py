@@ -1,0 +1,66 @@
+"""Verbs that measure networks: what one set's gap is made of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from limbeck.cli import app
+from limbeck.cli.making import DEFAULT_CONFIGURATION, DeviceOption, JsonOption
+from limbeck.cli.printing import print_json, print_table
+
+PARTS = {
+    "residual": "start not forgotten: prod(1 - rate mu)(L_0 - L*)",
+    "matching": "set's gradient is not the data's: |g_S - g_D|^2",
+    "update": "momentum, mini-batches, decay: the rest of |d - g_D|^2",
+    "curvature": "steps longer than 1 / beta",
+    "generalisation": "(test - training loss) on the set less the same on the full data",
+}
+
+
+@app.command()
+def measure(
+    folder: Annotated[Path, typer.Argument(metavar="SET", help="The folder of a synthetic set.")],
+    configuration: Annotated[
+        str | None, typer.Option("--configuration", "-c", help="Train under this; by default what the set is for.")
+    ] = None,
+    source: Annotated[str | None, typer.Option(help="The source to measure on; by default the set's own.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the training, as in evaluate.")] = 0,
+    every: Annotated[int, typer.Option(min=1, help="Measure every so many steps; 1 checks the bound exactly.")] = 1,
+    probe: Annotated[int, typer.Option(min=2, help="At most so many training samples stand for the data.")] = 4096,
+    device: DeviceOption = "cpu",
+    as_json: JsonOption = False,
+) -> None:
+    """Say what a set's gap is made of, how tight the bound is, and what to do about the largest part."""
+    from limbeck.laws.decomposition import decompose
+    from limbeck.measures.decomposition import measure as run
+    from limbeck.sources import load_source
+    from limbeck.synthetic import SyntheticSet
+
+    held = SyntheticSet.load(folder)
+    chosen = configuration or held.configuration or DEFAULT_CONFIGURATION
+    measured = run(held, load_source(source or held.source), chosen, seed, every=every, probe=probe, device=device)
+    found = decompose(measured).to_dict()
+    if as_json:
+        print_json(found)
+        return
+    print(_sentence(found))
+    print_table([{"part": name, "loss": found[name], "what": what} for name, what in PARTS.items()])
+    print(f"{found['pl']['verdict']}; longest step {found['longest_step']:.2g} / beta.")
+    for note in found["notes"]:
+        print(note["message"])
+    print(f"Next: {'; '.join(found['advice']) or 'nothing stands out'}.")
+
+
+def _sentence(found: dict[str, Any]) -> str:
+    worth = found["effective_balanced"]
+    random = (
+        "" if worth is None else f" Along its path its gradients are worth {worth:.3g} class-balanced random samples."
+    )
+    return (
+        f"{found['samples']} samples leave a gap of {100 * found['gap_error']:.3g} points of error and "
+        f"{found['gap_loss']:.3g} in loss. Training loss on the data ends {found['excess']:.3g} above its lowest; the "
+        f"bound says {found['bound']:.3g} ({found['tightness']:.3g} times as much).{random}"
+    )
