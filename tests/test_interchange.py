@@ -1,0 +1,156 @@
+"""Interchange as an equivalence claim: statsmodels and scipy as oracles, planted worlds as truth."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr, ttest_ind
+from statsmodels.regression.linear_model import OLS
+
+from limbeck.errors import BadData
+from limbeck.laws.interchange import (
+    ancova,
+    least_squares,
+    leave_one_method_out,
+    partial_rank_correlation,
+)
+from limbeck.laws.surrogates import decline, transfer_loss
+
+
+def world(
+    seed: int = 0,
+    slopes: tuple[float, ...] = (0.05, 0.05, 0.05),
+    shifts: tuple[float, ...] = (0, 0, 0),
+    sd: float = 0.004,
+) -> dict[str, Any]:
+    """Three methods, four k, eight sets each, under three configurations; the set's own noise is shared by these."""
+    random = np.random.default_rng(seed)
+    rows = []
+    for m, (slope, shift) in enumerate(zip(slopes, shifts, strict=True)):
+        for k in (10, 20, 50, 100):
+            for one in range(8):
+                own = sd * random.normal()
+                x = -np.log(k) + 0.5 * random.normal()
+                for configuration in range(3):
+                    z = x + 0.1 * random.normal()
+                    y = 0.2 + 0.02 * configuration + slope * z + shift + own + sd * random.normal()
+                    rows.append((f"m{m}", k, configuration, f"m{m}-{k}-{one}", z, y))
+    method, k, configuration, cluster, x, gap = map(list, zip(*rows, strict=True))
+    block = [f"{c}-{size}" for c, size in zip(configuration, k, strict=True)]
+    return {"x": x, "gap": gap, "method": method, "block": block, "cluster": cluster, "k": k, "where": configuration}
+
+
+def judged(held: dict[str, Any], **options: Any) -> Any:
+    return ancova(held["x"], held["gap"], held["method"], held["block"], held["cluster"], **options)
+
+
+def test_clustered_least_squares_is_that_of_statsmodels() -> None:
+    random = np.random.default_rng(1)
+    design = np.hstack([np.ones((60, 1)), random.normal(size=(60, 3))])
+    y, clusters = random.normal(size=60), list(np.arange(60) // 4)
+    ours = least_squares(design, y, clusters)
+    theirs = OLS(y, design).fit(cov_type="cluster", cov_kwds={"groups": np.array(clusters)}, use_t=True)
+    np.testing.assert_allclose(ours.coefficients, theirs.params, rtol=1e-9)
+    np.testing.assert_allclose(ours.covariance, theirs.cov_params(), rtol=1e-8)
+    rows = np.eye(4)[1:]
+    f, p = ours.wald(rows)
+    oracle = theirs.f_test(rows)
+    assert f == pytest.approx(float(oracle.fvalue), rel=1e-8)
+    assert p == pytest.approx(float(oracle.pvalue), rel=1e-6)
+
+
+def test_equal_methods_pass_as_equivalent_and_unequal_ones_do_not() -> None:
+    same = judged(world())
+    assert same.interchangeable
+    assert same.equal_slopes[1] > 0.01
+    assert same.equal_intercepts[1] > 0.01
+    assert all(slope.covers(0.05) for slope in same.slopes.values())
+    tilted = judged(world(slopes=(0.05, 0.05, 0.09)))
+    assert tilted.equal_slopes[1] < 1e-4
+    assert not tilted.interchangeable
+    ratio = next(one for one in tilted.slope_ratios if (one.first, one.second) == ("m1", "m2"))
+    assert ratio.value.covers(0.05 / 0.09)
+    assert not ratio.equivalent
+    raised = judged(world(shifts=(0, 0, 0.03)))
+    assert raised.equal_intercepts[1] < 1e-6
+    difference = next(one for one in raised.gap_differences if (one.first, one.second) == ("m0", "m2"))
+    assert difference.value.covers(-0.03)
+    assert difference.smallest_margin is not None
+    assert 0.03 < difference.smallest_margin < 0.04
+    assert not difference.equivalent
+    assert judged(world(shifts=(0, 0, 0.03)), seed_sd=0.05).gap_differences[1].equivalent
+
+
+def test_too_little_data_is_neither_different_nor_equivalent() -> None:
+    """The point of equivalence tests: noise makes nothing interchangeable."""
+    noisy = judged(world(sd=0.15))
+    assert noisy.equal_slopes[1] > 0.01
+    assert not noisy.interchangeable
+    assert any(one.smallest_margin is None for one in noisy.slope_ratios)
+
+
+def test_equivalence_intervals_hold_the_truth() -> None:
+    """90 % intervals of an adjusted gap and a slope ratio, over planted worlds: at least .80 of 80."""
+    held = [judged(world(seed, slopes=(0.05, 0.06, 0.05), shifts=(0.0, 0.01, 0.0), sd=0.01)) for seed in range(80)]
+    ratios = [next(o for o in one.slope_ratios if (o.first, o.second) == ("m0", "m1")).value for one in held]
+    assert np.mean([value.covers(0.05 / 0.06) for value in ratios]) >= 0.80
+    gaps = [next(o for o in one.gap_differences if (o.first, o.second) == ("m0", "m2")).value for one in held]
+    assert np.mean([value.covers(0.0) for value in gaps]) >= 0.80
+
+
+def test_rank_correlation_is_spearman_in_one_block_and_blind_to_what_blocks_share() -> None:
+    random = np.random.default_rng(2)
+    x = random.normal(size=40)
+    y = x + random.normal(size=40)
+    one = partial_rank_correlation(x, y, ["all"] * 40, range(40))
+    assert one.estimate == pytest.approx(float(spearmanr(x, y).statistic), rel=1e-9)
+    assert one.low is not None
+    assert one.low > 0
+    k = np.repeat([1, 10, 100, 1000], 30)
+    trivial_x, trivial_y = -np.log(k) + 0.1 * random.normal(size=120), -np.log(k) + 0.1 * random.normal(size=120)
+    assert spearmanr(trivial_x, trivial_y).statistic > 0.9
+    assert partial_rank_correlation(trivial_x, trivial_y, list(k), range(120)).covers(0.0)
+
+
+def test_a_left_out_method_is_predicted_where_the_discrepancy_tells() -> None:
+    held = world(sd=0.002)
+    scores = leave_one_method_out(held["x"], held["gap"], held["method"], np.log(held["k"]), held["where"])
+    assert all(score["discrepancy"] > 0.97 > score["k"] for score in scores.values())
+    shifted = world(shifts=(0, 0, 0.2), sd=0.002)
+    scores = leave_one_method_out(
+        shifted["x"], shifted["gap"], shifted["method"], np.log(shifted["k"]), shifted["where"]
+    )
+    assert scores["m2"]["discrepancy"] < 0
+
+
+def test_decline_finds_planted_rates_and_floors() -> None:
+    random = np.random.default_rng(3)
+    steps = np.tile([0, 5, 10, 20, 40, 80, 160], 6)
+    sets = np.repeat(np.arange(6), 7)
+    values = (0.1 + 0.9 * np.exp(-0.05 * steps)) * np.exp(0.05 * random.normal(size=42))
+    found = decline(steps, values, list(sets))
+    assert found.rate.estimate == pytest.approx(0.05, rel=0.25)
+    assert found.floor.covers(0.1)
+    assert found.start == pytest.approx(1.0, rel=0.1)
+    endless = decline(steps, np.exp(-0.02 * steps), list(sets))
+    assert endless.floor.estimate == pytest.approx(0.0, abs=0.01)
+
+
+def test_transfer_loss_is_welch_over_sets() -> None:
+    random = np.random.default_rng(4)
+    first, second = random.normal(0.05, 0.01, 6), random.normal(0.02, 0.02, 5)
+    gap, method, home, cluster = [], [], [], []
+    for name, losses in (("a", first), ("b", second)):
+        for place, loss in enumerate(losses):
+            for at_home, extra in ((True, 0.0), (False, loss - 0.01), (False, loss + 0.01)):
+                gap.append(0.1 + extra)
+                method.append(name)
+                home.append(at_home)
+                cluster.append(f"{name}{place}")
+    found = transfer_loss(gap, method, home, cluster, "a", "b")
+    oracle = ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((oracle.low, oracle.high), rel=1e-9)
+    with pytest.raises(BadData, match="two or more sets"):
+        transfer_loss(gap[:3], method[:3], home[:3], cluster[:3], "a", "b")
