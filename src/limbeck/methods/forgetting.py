@@ -25,7 +25,8 @@ class Forgetting(Method):
     One network is trained on the real data for `epochs` and classifies every sample after each; a sample is forgotten
     whenever it was right and is now wrong, and one that was never right counts as forgotten more often than any. Ties,
     of which there are many, are broken at random. It picks hard samples, which suits large coresets: at few samples a
-    class it is far below `random` (35 % against 65 % accuracy on MNIST at 1 a class in Zhao et al. 2021).
+    class it is far below `random`: on the digits, `mlp(width=64)`, errors of .61 +- .09 against .35 +- .05 at 1 a class
+    and .16 +- .03 against .09 +- .01 at 10 (sd over 3 sets x 2 seeds; `limbeck distill digits forgetting -k 1`).
     """
 
     paper: ClassVar[str] = "toneva2019forgetting"

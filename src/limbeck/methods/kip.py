@@ -24,6 +24,11 @@ class KIP(Matching):
     small ConvNet; `kernel=analytic-ntk` that of the infinitely wide ReLU MLP of the configuration's depth. The paper's
     infinitely wide convolutional kernels need hundreds of accelerators and are not here. Labels are learned as logits;
     the measure has no margin term.
+
+    The analytic kernel's sets suit that kernel more than a finite network: on the digits an `mlp(width=64)` trained on
+    10 a class errs on .19 +- .05, on `random` ones .09 +- .01, with the empirical kernel .025 +- .005 (sd over 3 sets
+    x 2 seeds, 10 s each); at 1 a class .28, .35 and .14. On 20 Newsgroups as vectors it has .45, `random` .81.
+    `limbeck distill digits "kip(kernel=analytic-ntk)" -k 10 --seconds 10 -c mlp(width=64)/adamw(lr=5e-3)`.
     """
 
     paper: ClassVar[str] = "nguyen2021kip"

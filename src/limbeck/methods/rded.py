@@ -31,6 +31,11 @@ class RDED(Method):
     per_class * factor^2 of them are tiled factor x factor, and each tiled image is labelled softmax(logits /
     `temperature`) by the teacher. Where a class has fewer images, further crops of them follow. The paper has factor 1
     for 32x32 images and 2 for large ones, and new labels for every view while training; here one is stored.
+
+    On the digits (test errors, sd over 2 sets x 2 seeds, `convnet(width=16, depth=2, norm=batch)`, teacher_epochs=20)
+    it beats `random` at 1 a class, .24 +- .02 against .33 +- .03, and falls short of it at 10, .09 +- .04 against
+    .04 +- .01 (.06 +- .02 at temperature=3): a teacher's surest crops leave out what is hard.
+    `limbeck distill digits "rded(teacher_epochs=20)" -k 10`.
     """
 
     paper: ClassVar[str] = "sun2024rded"

@@ -33,6 +33,11 @@ class SRe2L(Matching):
     says of it, softmax(logits / `temperature`), renewed after every step; `labels=hard` leaves that out. Needs a
     network with batch norms, for images or vectors. Unlike the paper one label is stored a sample, not one for every
     epoch and crop, so that k and bytes say what is stored; the rate is not decayed and pixels are not clipped.
+
+    It is made for large images and deep teachers. On the digits it falls short of `random` (test errors, sd over 2 sets
+    x 2 seeds, 8 s each, `convnet(width=16, depth=2, norm=batch)`, teacher_epochs=20): .51 +- .05 against .33 +- .03 at
+    1 a class, .40 +- .08 against .04 +- .01 at 10. From real samples, `initial=real, weight=1, lr_pixels=0.02`, it has
+    .30 +- .04 and .16 +- .04. `limbeck distill digits "sre2l(teacher_epochs=20)" -k 1 --seconds 8`.
     """
 
     paper: ClassVar[str] = "yin2023sre2l"
