@@ -16,6 +16,7 @@ from limbeck.methods.ftd import FTD
 from limbeck.samples import Domain, Samples
 from limbeck.states import ExpertPlan, Scene, buffers_on
 from limbeck.states.experts import ExpertSegments, SharpnessAware, train_expert
+from limbeck.study import Facts, Study
 from limbeck.surrogates import Moment
 from limbeck.surrogates.trajectory import Trajectory
 from limbeck.testing.blobs import blobs
@@ -240,3 +241,30 @@ def test_a_state_with_all_its_moments_survives_being_carried() -> None:
 @pytest.mark.parametrize("spec", ["tesla", "tesla(labels=soft)", "ftd", "datm"])
 def test_every_recipe_is_one_of_the_folder(spec: str) -> None:
     assert make("methods", spec).spec == spec
+
+
+def test_methods_share_experts_that_are_trained_alike_and_no_others() -> None:
+    """By content: mtt and tesla walk along the same experts, flat ones are others, teachers are kept at their ends."""
+    study = Study.read(
+        """
+        name = "shared"
+        methods = ["mtt(experts=2)", "tesla(experts=2)", "ftd(experts=2)", "datm(experts=2)", "sre2l", "rded"]
+        per_class = [1, 2]
+        configurations = ["convnet(width=4, depth=1, norm=batch)"]
+        sets = 1
+        """
+    )
+    facts = Facts("digits", "0" * 64, (1, 8, 8), False, ("a", "b"), (30, 30))
+    cells = study.cells(facts)
+    experts = {cell.id: cell for cell in cells if cell.kind == "expert"}
+    needs = {
+        (cell.payload["method"].partition("(")[0], cell.payload["per_class"]): set(cell.needs)
+        for cell in cells
+        if cell.kind == "distill"
+    }
+    assert needs["mtt", 1] == needs["mtt", 2] == needs["tesla", 1] != needs["ftd", 1]
+    assert needs["ftd", 1] == needs["datm", 2]
+    assert needs["sre2l", 1] == needs["rded", 2]
+    assert len(experts) == 2 + 2 + 3
+    assert {cell.payload["radius"] for cell in experts.values()} == {0.0, 0.01}
+    assert {experts[need].payload["every"] for need in needs["rded", 1]} == {60}
