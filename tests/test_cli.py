@@ -398,6 +398,21 @@ def test_without_a_terminal_a_study_tells_the_first_numbers_and_then_a_line_ever
     assert " left  " in lines[5]
 
 
+def test_on_a_terminal_a_bar_moves_and_standard_output_is_for_answers(
+    limbeck: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr("limbeck.study.work.EXECUTE", faked.QUICK)
+    ended = limbeck("study", "run", study_file(tmp_path), "--runner", "serial")
+    assert "28/28" in ended.err
+    assert ended.err.count("evaluate random 1 per class") == 1
+    assert not [line for line in ended.out.splitlines() if line.startswith("[")]
+    ended = limbeck("distill", "digits", "dm(steps=2, batch_real=8)", "-k", 1, "-c", CONFIGURATION)
+    assert "loss " in ended.err
+    assert "2/2" in ended.err
+
+
 def test_failures_are_told_at_once_and_at_the_end(
     limbeck: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
