@@ -23,6 +23,12 @@ def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None
             print("  ".join("-" * width for width in widths))
 
 
+def print_markdown(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    """Rows as a Markdown table."""
+    cells = [columns, ["---"] * len(columns), *([_text(row.get(column)) for column in columns] for row in rows)]
+    print("\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in cells))
+
+
 def _text(value: Any) -> str:
     if value is None:
         return "-"

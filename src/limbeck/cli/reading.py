@@ -9,7 +9,7 @@ import typer
 
 from limbeck.cli import app
 from limbeck.cli.making import JsonOption
-from limbeck.cli.printing import interval, print_json, print_table
+from limbeck.cli.printing import interval, print_json, print_markdown, print_table
 from limbeck.errors import BadSetting, nearest
 
 if TYPE_CHECKING:
@@ -93,6 +93,9 @@ def _print_pooled(fitted: dict[str, Any]) -> None:
 def list_variants(
     family: Annotated[str, typer.Argument(help=f"One of {', '.join(FAMILIES)}.")] = "methods",
     as_json: JsonOption = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print the Markdown table of the documentation.")
+    ] = False,
 ) -> None:
     """List what there is to choose from."""
     from limbeck.variants import find, members
@@ -104,7 +107,10 @@ def list_variants(
         print_json(facts)
         return
     columns = [key for key in facts[0] if key != "settings"]
-    print_table(facts, columns)
+    if markdown:
+        print_markdown(facts, columns)
+    else:
+        print_table(facts, columns)
 
 
 @app.command()

@@ -44,10 +44,17 @@ class Method(Variant):
 
     @classmethod
     def about(cls) -> dict[str, Any]:
-        """Name, surrogate, states, paper and cost of the recipe, with its settings."""
+        """Name, surrogate, states, parameterization, paper and cost of the recipe, with its settings."""
         facts = super().about()
-        own = {"surrogate": cls.surrogate_name, "states": cls.states_name, "paper": cls.paper, "cost": cls.cost}
+        own = {"surrogate": cls.surrogate_name, "states": cls.states_name, "parameterization": cls._stored_as()}
+        own |= {"paper": cls.paper, "cost": cls.cost}
         return {"name": facts["name"], **own, "summary": facts["summary"], "settings": facts["settings"]}
+
+    @classmethod
+    def _stored_as(cls) -> str:
+        """The text of the parameterization under the defaults; a dash where a setting has none."""
+        required = any(field.is_required() for field in cls.model_fields.values())
+        return "-" if required else cls().parameterization().spec
 
     def parameterization(self) -> Parameterization:
         """How the set is stored."""

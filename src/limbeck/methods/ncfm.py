@@ -68,4 +68,4 @@ class NCFM(Matching):
         )
 
     def expert_plan(self, dynamics: Dynamics) -> ExpertPlan:
-        return ExpertPlan(dynamics.configuration, self.expert_epochs, self.experts)
+        return ExpertPlan(dynamics.configuration, self.expert_epochs, self.experts, every=self.expert_epochs)
