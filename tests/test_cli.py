@@ -20,7 +20,7 @@ import faked
 from command import Command
 from limbeck.cli import progress
 from limbeck.runners import run_study
-from limbeck.study import Study, StudyFolder
+from limbeck.study import Cell, Study, StudyFolder
 from limbeck.synthetic import SyntheticSet
 from little import CONFIGURATIONS, little_toml, opened, results, write_arrays
 from planted import planted_rows
@@ -396,6 +396,21 @@ def test_without_a_terminal_a_study_tells_the_first_numbers_and_then_a_line_ever
     lines = [line for line in ended.out.splitlines() if line.startswith("[")]
     assert len(lines) == 28
     assert " left  " in lines[5]
+
+
+def test_the_time_left_is_that_of_the_nearest_finished_cells_or_not_said() -> None:
+    def cell(kind: str, size: int, method: str = "dm", configuration: str = "mlp") -> Cell:
+        return Cell(kind, {"method": method, "per_class": size, "configuration": configuration, "set": 0})
+
+    spent = [(cell("distill", 1, "random"), 8.0), (cell("distill", 20), 12.0), (cell("distill", 20), 14.0)]
+    assert progress.work_left(spent, []) == 0.0
+    assert progress.work_left(spent, [cell("distill", 20), cell("distill", 5)]) == 26.0
+    assert progress.work_left(spent, [cell("distill", 5, "random")]) == 8.0
+    assert progress.work_left(spent, [cell("distill", 20, "dc")]) is None
+    assert progress.work_left(spent, [cell("evaluate", 20)]) is None
+    spent += [(cell("evaluate", 20), 1.0), (cell("evaluate", 20, "dc", "lenet"), 3.0)]
+    left = [cell("evaluate", 1), cell("evaluate", 1, "dm", "lenet"), cell("evaluate", 1, "dm", "vit")]
+    assert progress.work_left(spent, left) == 1.0 + 3.0 + 2.0
 
 
 def test_on_a_terminal_a_bar_moves_and_standard_output_is_for_answers(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from limbeck.cli.printing import duration
@@ -102,13 +104,37 @@ class Pace:
     @property
     def words(self) -> str:
         """`42 s, about 1 min 50 s left`: work left by the rate at which work was done, all workers together."""
-        from limbeck.study.status import seconds_left
-
         passed = time.perf_counter() - self._begun
         work = sum(seconds for _, seconds in self._spent)
-        left = seconds_left(self._spent, list(self._left.values()))
+        left = work_left(self._spent, list(self._left.values()))
         about = "" if not left or not work else f", about {duration(left * passed / work)} left"
         return f"{duration(passed)}{about}"
+
+
+def work_left(spent: Sequence[tuple[Cell, float]], left: Sequence[Cell]) -> float | None:
+    """Seconds of work in cells that are left: each takes what finished cells nearest to it took on the mean.
+
+    None while a kind of cell, or a method's distillation, was not measured at all. Guessed operations are no guide
+    among small cells, where most of the time goes into starting: the first minute would foretell days.
+    """
+    held: dict[tuple[Any, ...], list[float]] = defaultdict(list)
+    for cell, seconds in spent:
+        for group in _groups(cell):
+            held[group].append(seconds)
+    total = 0.0
+    for cell in left:
+        near = next((held[group] for group in _groups(cell) if group in held), None)
+        if near is None:
+            return None
+        total += fmean(near)
+    return total
+
+
+def _groups(cell: Cell) -> list[tuple[Any, ...]]:
+    """From cells of the same work to cells of the same kind (and, where sets are made, of the same method)."""
+    own = cell.payload
+    kind = (cell.kind, own["method"]) if cell.kind == "distill" else (cell.kind,)
+    return [(*kind, own["configuration"], own.get("per_class")), (*kind, own["configuration"]), kind]
 
 
 def outcome(cell: Cell, record: dict[str, Any]) -> str:
