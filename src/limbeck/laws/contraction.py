@@ -41,7 +41,7 @@ class Contraction:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        held = dict(vars(self))
+        held = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in vars(self).items()}
         return held | {"slope": self.slope.to_dict(), "notes": [note.to_dict() for note in self.notes]}
 
 

@@ -1,0 +1,194 @@
+"""How tight is the bound on a distilled set's excess loss, and does PL hold where training goes? Digits, SGD and AdamW.
+
+Every step of every run is measured in float64: the recursion is checked, not interpolated. A row is one set under one
+configuration and seed, appended as it ends: run the same command again to go on.
+
+    python benchmarks/decomposition.py --collect     rows to docs/results/decomposition.csv (about 4 core-minutes)
+    python benchmarks/decomposition.py --write       the page and the figure from the rows (seconds)
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results"
+ROWS = RESULTS / "decomposition.csv"
+DIGITS = {
+    "gradient descent": "mlp(width=32)/sgd(lr=0.2, momentum=0.0)/none/constant(steps=100, batch=2000)",
+    "momentum": "mlp(width=32)/sgd(lr=0.05)/none/cosine(steps=100)",
+    "adamw": "mlp(width=32)/adamw(lr=3e-3)/none/cosine(steps=100)",
+    "convnet, momentum": "convnet(width=8, depth=2)/sgd(lr=0.05)/none/cosine(steps=100)",
+    "convnet, adamw": "convnet(width=8, depth=2)/adamw(lr=5e-3)/none/cosine(steps=100)",
+}
+FASHION = {"fashion, momentum": DIGITS["momentum"], "fashion, adamw": DIGITS["adamw"]}
+SETS = [("random", 1), ("random", 10), ("dm(steps=100)", 1), ("dm(steps=100)", 10)]
+HOME = "convnet(width=8, depth=2)/sgd(lr=0.05)/none/cosine(steps=150)"
+FIELDS = [
+    "source", "case", "configuration", "method", "k", "seed", "gap_error", "gap_loss", "excess", "bound", "tightness",
+    "global_tightness", "residual", "matching", "update", "curvature", "fluctuation", "generalisation", "set_residual",
+    "reference_residual", "violations", "smallest_slack", "longest_step", "smoothness", "effective_samples",
+    "effective_balanced", "mu_min", "mu_q05", "mu_median", "low_share", "slope", "slope_low", "slope_high",
+]  # fmt: skip
+
+
+def collect() -> None:
+    import torch
+
+    from limbeck.distillation import distill
+    from limbeck.laws.decomposition import decompose
+    from limbeck.measures.decomposition import full_data, measure
+    from limbeck.sources import load_source
+
+    torch.set_num_threads(1)
+    done = {(row["case"], row["method"], int(row["k"]), int(row["seed"])) for row in rows()}
+    for seed in (0, 1, 2):
+        for spec, cases in (("digits", DIGITS), ("fashion-mnist(train_limit=2000)", FASHION)):
+            for case, configuration in cases.items():
+                left = [one for one in SETS if (case, one[0].split("(")[0], 10 * one[1], seed) not in done]
+                if not left or (spec != "digits" and seed) or (case.startswith("convnet") and seed):
+                    continue
+                source = load_source(spec)
+                full = full_data(source, configuration, seed)
+                for method, per_class in left:
+                    made = distill(source, method, HOME, per_class, seed=seed, candidates=1)
+                    found = decompose(measure(made, source, configuration, seed, full=full)).to_dict()
+                    pl = found["pl"]
+                    found |= {"mu_min": pl["smallest"], "mu_q05": pl["q05"], "mu_median": pl["median"]}
+                    found |= {"low_share": pl["low_share"], "slope": pl["slope"]["estimate"]}
+                    found |= {"slope_low": pl["slope"]["low"], "slope_high": pl["slope"]["high"]}
+                    found |= {"source": source.name, "case": case, "method": method.split("(")[0], "k": made.k}
+                    append([(found | {"seed": seed})[name] for name in FIELDS])
+
+
+def rows() -> list[dict[str, str]]:
+    if not ROWS.exists():
+        return []
+    with ROWS.open(newline="") as handle:
+        return list(csv.DictReader(handle))
+
+
+def append(values: list[Any]) -> None:
+    fresh = not ROWS.exists()
+    with ROWS.open("a", newline="") as handle:
+        writer = csv.writer(handle)
+        if fresh:
+            writer.writerow(FIELDS)
+        writer.writerow([f"{value:.6g}" if isinstance(value, float) else value for value in values])
+
+
+def middle(own: list[dict[str, str]], name: str) -> str:
+    """Median [smallest, largest] of a column."""
+    import numpy as np
+
+    values = [float(row[name]) for row in own if row[name]]
+    return f"{np.median(values):.3g} [{min(values):.3g}, {max(values):.3g}]" if values else "-"
+
+
+def heading(*words: str) -> str:
+    return f"| {' | '.join(words)} |\n{'|---' * len(words)}|"
+
+
+def tables() -> tuple[str, str, str]:
+    bound = [heading("training", "n", "excess", "bound", "bound / excess", "with smallest mu", "violations", "longest")]
+    pl = [heading("training", "mu, smallest", "mu, median", "below median / 1000", "slope of log grad^2 on log excess")]
+    words = [
+        "training",
+        "set",
+        "k",
+        "residual",
+        "matching",
+        "same k at random",
+        "update",
+        "curvature",
+        "generalisation",
+    ]
+    parts = [heading(*words, "gap in loss", "gap, points", "k_eff balanced")]
+    held = rows()
+    for case in dict.fromkeys(row["case"] for row in held):
+        own = [row for row in held if row["case"] == case]
+        failed = sum(int(row["violations"]) for row in own)
+        cells = [middle(own, name) for name in ("excess", "bound", "tightness", "global_tightness")]
+        bound.append(f"| {case} | {len(own)} | {' | '.join(cells)} | {failed} | {middle(own, 'longest_step')} / beta |")
+        cells = [middle(own, name) for name in ("mu_min", "mu_median", "low_share", "slope")]
+        pl.append(f"| {case} | {' | '.join(cells)} |")
+        for method, k in dict.fromkeys((row["method"], row["k"]) for row in own):
+            some = [row for row in own if (row["method"], row["k"]) == (method, k)]
+            names = ["residual", "matching", "fluctuation", "update", "curvature", "generalisation", "gap_loss"]
+            values = [f"{sum(float(row[name]) for row in some) / len(some):.3g}" for name in names]
+            values.append(f"{100 * sum(float(row['gap_error']) for row in some) / len(some):.3g}")
+            values.append(f"{sum(float(row['effective_balanced']) for row in some) / len(some):.3g}")
+            parts.append(f"| {case} | {method} | {k} | {' | '.join(values)} |")
+    return "\n".join(bound), "\n".join(pl), "\n".join(parts)
+
+
+def figure() -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    held = rows()
+    drawing, axis = plt.subplots(figsize=(4.4, 3.4))
+    for place, case in enumerate(dict.fromkeys(row["case"] for row in held)):
+        own = [row for row in held if row["case"] == case]
+        excess, bound = ([float(row[name]) for row in own] for name in ("excess", "bound"))
+        axis.plot(excess, bound, "os^Dv<>"[place], ms=4, alpha=0.75, label=case)
+    ends = [min(float(row["excess"]) for row in held), max(float(row["bound"]) for row in held)]
+    axis.plot(ends, ends, "k-", lw=0.8)
+    axis.set(xscale="log", yscale="log", xlabel="measured excess loss", ylabel="bound on it")
+    axis.legend(fontsize=7)
+    drawing.tight_layout()
+    drawing.savefig(RESULTS / "decomposition.png", dpi=150)
+
+
+SAID = ""
+TEMPLATE = """# How tight is the bound, and does PL hold where training goes?
+
+`python benchmarks/decomposition.py --collect && python benchmarks/decomposition.py --write`: {runs} runs on digits
+(1293 training samples; multi-layer perceptron and ConvNet) and Fashion-MNIST (2000 training samples), sets of random
+samples and of dm, k = 10 and 100; up to three seeds. Every step is measured in float64. Rows:
+[decomposition.csv](decomposition.csv).
+
+{said}
+![Bound against excess](decomposition.png)
+
+*Every point is one training (n = {runs}); on the line the bound is exact.*
+
+## The bound (median [smallest, largest] over runs)
+
+The recursion with the path's own mu_t, and with the smallest mu of the path at every state. A violation is a state
+whose measured excess is above the bound by more than rounding (1e-9 of the first excess).
+
+{bound}
+
+## Polyak-Lojasiewicz along the visited path
+
+{pl}
+
+## The parts, in units of loss (means over seeds)
+
+residual + matching + update + curvature = bound on the excess training loss; generalisation is added for the gap in
+loss.
+
+{parts}
+"""
+
+
+def page() -> str:
+    figure()
+    bound, pl, parts = tables()
+    return TEMPLATE.format(runs=len(rows()), bound=bound, pl=pl, parts=parts, said=SAID)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--collect", action="store_true")
+    parser.add_argument("--write", action="store_true")
+    chosen = parser.parse_args()
+    if chosen.collect:
+        collect()
+    if chosen.write:
+        (RESULTS / "decomposition.md").write_text(page())
