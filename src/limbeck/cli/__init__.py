@@ -38,7 +38,7 @@ def _options(
 
 def main() -> None:
     """Entry point: a user's mistake is one paragraph on standard error and exit code 2, never a traceback."""
-    from limbeck.cli import making, measuring, reading, studying  # noqa: F401  (importing registers their verbs)
+    from limbeck.cli import covering, making, measuring, reading, studying  # noqa: F401  (importing registers verbs)
 
     try:
         app()

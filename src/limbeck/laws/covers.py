@@ -114,17 +114,17 @@ def greedy_counts(
 
     With `centres`, the centres themselves, as places in each family's own row.
     """
-    within = distances[members[:, :, None], members[:, None, :]] <= radius  # (families, size, size)
+    within = (distances <= radius).astype(np.float32)[members[:, :, None], members[:, None, :]]
     left = np.ones(members.shape, bool)
     chosen: list[Integers] = []
     counts = np.zeros(len(members), int)
     rows = np.arange(len(members))
     while left.any():
-        gains = np.einsum("fij,fj->fi", within, left, dtype=np.int32)
+        gains = (within @ left[:, :, None].astype(np.float32))[:, :, 0]  # (families, size): how many each would add
         best = np.argmax(gains, 1)
         counts += left.any(1)
         chosen.append(np.where(left.any(1), best, -1))
-        left &= ~within[rows, best]
+        left &= within[rows, best] == 0
     if not centres:
         return counts
     steps = np.stack(chosen, 1)  # (families, steps), -1 where a family was covered already

@@ -44,6 +44,14 @@ class Code(StrEnum):
     nothing_to_pool = "nothing_to_pool"
     left_out_of_pool = "left_out_of_pool"
     exponents_differ = "exponents_differ"
+    configurations_left_out = "configurations_left_out"
+    diversity_not_distinguished = "diversity_not_distinguished"
+    distance_within_noise = "distance_within_noise"
+    distance_not_validated = "distance_not_validated"
+    distance_not_a_metric = "distance_not_a_metric"
+    few_distinct_configurations = "few_distinct_configurations"
+    floor_sets_worst = "floor_sets_worst"
+    censored_families = "censored_families"
 
 
 class PathCode(StrEnum):

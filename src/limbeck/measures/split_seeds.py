@@ -78,7 +78,7 @@ def split_seed_distances(
     the cosine too: then the length of the features says nothing. Estimates below 0 count as 0. Errors are a jackknife
     that leaves out one seed of one configuration at a time; they need three seeds. `noise` is the 95 % quantile of
     the same estimate between two disjoint halves of the seeds of one configuration, scaled to all seeds; it needs
-    four seeds, and with fewer is that of the plain distance of two seeds, which is larger.
+    four seeds, and with fewer is worked out from how two seeds differ.
 
     Raises `BadData` for fewer than two seeds or numbers that are not finite.
     """
@@ -137,11 +137,7 @@ def _noise(products: Floats, angular: bool) -> float:
     m, s = products.shape[:2]
     own = np.einsum("aiaj->aij", products)
     if s < 4:
-        apart = [own[:, i, i] + own[:, j, j] - 2 * own[:, i, j] for i, j in combinations(range(s), 2)]
-        if angular:
-            lengths = np.sqrt(np.einsum("aii->ai", own))
-            apart = [2 - 2 * own[:, i, j] / (lengths[:, i] * lengths[:, j]) for i, j in combinations(range(s), 2)]
-        return float(np.quantile(np.sqrt(np.maximum(apart, 0)), 0.95))
+        return _noise_of_few(products, own, angular)
     half, squares = s // 2, []
     for chosen in combinations(range(s), half):
         rest = [seed for seed in range(s) if seed not in chosen][:half]
@@ -150,3 +146,19 @@ def _noise(products: Floats, angular: bool) -> float:
         # seeds of one configuration, so its own block stands in for the products of two
         squares.append(np.diag(_squared(products, left, right, angular)))
     return float(np.quantile(np.sqrt(np.maximum(squares, 0) * half / s), 0.95))
+
+
+def _noise_of_few(products: Floats, own: Floats, angular: bool) -> float:
+    """The same for two or three seeds, from the spread of what seeds differ by, pooled over configurations.
+
+    Under equality the squared distance has variance `tr(C^2) (4 / s(s - 1) + 4 / s^2)`, C the covariance of one seed;
+    differences of two seeds, D_a, of different configurations give `E <D_a, D_b>^2 = 4 tr(C^2)`. q95 is the normal one.
+    """
+    m, s = own.shape[:2]
+    between = products[:, 0, :, 0] - products[:, 0, :, 1] - products[:, 1, :, 0] + products[:, 1, :, 1]
+    if angular:
+        length = np.sqrt(np.mean([own[:, i, i] for i in range(s)], axis=0))
+        between = between / np.outer(length, length)
+    spread = float((between[~np.eye(m, dtype=bool)] ** 2).mean()) / 4 if m > 1 else 0.0
+    variance = spread * (4 / (s * (s - 1)) + 4 / s**2)
+    return math.sqrt(1.645 * math.sqrt(variance))
