@@ -15,6 +15,9 @@ from limbeck.cli.progress import study_bar
 from limbeck.errors import BadSetting, MissingData
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from limbeck.campaign import Campaign, Proposal
     from limbeck.study import Status, StudyFolder
 
 study = typer.Typer(help="Run a grid of methods, sizes, sets, configurations and seeds.", no_args_is_help=True)
@@ -37,6 +40,9 @@ def run(
     retry: Annotated[bool, typer.Option(help="Run failed cells again.")] = False,
     dry_run: Annotated[bool, typer.Option(help="Say what there is to do, and stop.")] = False,
     report: Annotated[bool, typer.Option(help="End with the plan's answer and the report.")] = False,
+    until: Annotated[str, typer.Option(help='Go on with runs of its own choice: "width < 0.2 dex".')] = "",
+    budget: Annotated[str, typer.Option(help="Time on the clock for --until, such as 2h or 30min.")] = "",
+    gap: Annotated[float | None, typer.Option(help="Target gap of --until; by default the study's own.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run what is left of a study; the same command goes on after any stop."""
@@ -47,6 +53,9 @@ def run(
     if dry_run:
         _print_status(folder, status(folder), as_json)
         return
+    if until or budget:
+        _pursue(folder, runner, until, budget, gap, as_json, report)
+        return
     with study_bar(folder, shard, quiet=as_json) as show:
         ended = run_study(folder, runner, part=shard, retry=retry, on_done=show)
     if as_json:
@@ -55,6 +64,41 @@ def run(
     _print_status(folder, ended, as_json=False)
     if report and ended.complete:
         _answer_and_report(folder)
+
+
+def _pursue(
+    folder: StudyFolder, runner: str, until: str, budget: str, gap: float | None, as_json: bool, report: bool
+) -> None:
+    """Run, propose, run again, until the answer is precise enough or the time is spent."""
+    from limbeck.campaign import pursue, read_budget, read_until
+
+    if not until:
+        raise BadSetting('a budget alone says no goal. Give --until, such as --until "width < 0.2 dex".')
+
+    def tell(campaign: Campaign, proposals: Iterable[Proposal]) -> None:
+        if not as_json:
+            print(f"Widest interval of a required k: {campaign.width:.2f} decades. Next:")
+            _print_proposals([one.to_dict() for one in proposals])
+
+    ended = pursue(
+        folder,
+        width=read_until(until),
+        budget_seconds=read_budget(budget),
+        gap=gap,
+        runner=runner,
+        on_round=tell,
+    )
+    if as_json:
+        print_json({"folder": str(folder.path), **ended.to_dict()})
+        return
+    print(f"Ended by {ended.why} after {ended.runs} chosen runs: widest interval {ended.width:.2f} decades.")
+    if report:
+        _answer_and_report(folder)
+
+
+def _print_proposals(proposals: list[dict[str, Any]]) -> None:
+    columns = ["kind", "method", "configuration", "k", "set", "seconds", "gain", "reason"]
+    print_table(proposals, columns)
 
 
 @study.command()
@@ -116,6 +160,7 @@ def plan(
     file: Annotated[Path, typer.Argument(metavar="STUDY", help="A study's TOML file, its folder, or a CSV of rows.")],
     gap: Annotated[float | None, typer.Option(help="Target gap, a fraction; by default the study's own.")] = None,
     configuration: Annotated[str | None, typer.Option("--configuration", "-c", help="Only this one.")] = None,
+    next_runs: Annotated[int, typer.Option("--next", help="Also propose the next N runs of the study.", min=0)] = 0,
     runs: RunsOption = RUNS,
     as_json: JsonOption = False,
 ) -> None:
@@ -126,16 +171,25 @@ def plan(
 
     if file.suffix == ".csv":
         rows, target = read_rows(file), gap
+        if next_runs:
+            raise BadSetting("a table can't be run on. Give the study's file or folder with --next.")
     else:
         folder = _folder(file, runs)
         rows, target = rows_of(folder), folder.study.target_gap if gap is None else gap
     if target is None:
         raise BadSetting("a table has no target of its own. Give one with --gap, such as --gap 0.05.")
     planned = answer(rows, gap=target, configuration=configuration).to_dict()
+    if next_runs:
+        from limbeck.campaign import Campaign
+
+        planned["next"] = [one.to_dict() for one in Campaign(folder, target).propose(next_runs)]
     if as_json:
         print_json(planned)
         return
     _print_plan(planned)
+    if next_runs:
+        print("\nNext runs, best first:")
+        _print_proposals(planned["next"])
 
 
 @app.command()

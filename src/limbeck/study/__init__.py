@@ -8,14 +8,15 @@ rows = table(folder)                # the form that limbeck.laws reads
 
 from __future__ import annotations
 
+from limbeck.study.additions import Addition
 from limbeck.study.cells import KINDS, Cell, shard
 from limbeck.study.folder import StudyFolder
-from limbeck.study.grid import Facts
+from limbeck.study.grid import Facts, Grid
 from limbeck.study.merge import Merged, merge, outcome
 from limbeck.study.order import Order
 from limbeck.study.parcel import Parcel
 from limbeck.study.rows import COLUMNS, table, table_csv
-from limbeck.study.status import Status, status
+from limbeck.study.status import Status, measured, seconds_left, status
 from limbeck.study.study import Budget, Study
 from limbeck.study.verify import Problem, verify
 from limbeck.study.work import Execute, about, load_set, run_cell
@@ -23,10 +24,12 @@ from limbeck.study.work import Execute, about, load_set, run_cell
 __all__ = [
     "COLUMNS",
     "KINDS",
+    "Addition",
     "Budget",
     "Cell",
     "Execute",
     "Facts",
+    "Grid",
     "Merged",
     "Order",
     "Parcel",
@@ -36,9 +39,11 @@ __all__ = [
     "StudyFolder",
     "about",
     "load_set",
+    "measured",
     "merge",
     "outcome",
     "run_cell",
+    "seconds_left",
     "shard",
     "status",
     "table",

@@ -5,6 +5,7 @@
         study.json            the same with the facts of its source: what is read
         cells/ab/<id>.json            a finished cell
         cells/ab/<id>.failed.json     why a cell failed; gone when a retry succeeds
+        additions/<digest>.json       work beyond the study file, see `limbeck.study.additions`
         objects/ab/<digest>.*         tensors, named by their content
         work/<id>/                    checkpoints of an unfinished distillation
 
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +24,7 @@ from typing import Any
 
 from limbeck.errors import BadData, MissingData, StoreFailure, StudyChanged
 from limbeck.store import read_record, write_bytes, write_record
+from limbeck.study.additions import Addition
 from limbeck.study.cells import Cell
 from limbeck.study.grid import Facts
 from limbeck.study.study import Study
@@ -95,7 +97,16 @@ class StudyFolder:
 
     def cells(self) -> list[Cell]:
         """The study's cells, without reading its source."""
-        return self.study.cells(self.facts)
+        return self.study.cells(self.facts, self.additions())
+
+    def additions(self) -> list[Addition]:
+        """What was added to the study's file, in a fixed order. Raises `CorruptFile` or `BadData`."""
+        return sorted(Addition.read(read_record(path)) for path in sorted((self.path / "additions").glob("*.json")))
+
+    def add(self, additions: Iterable[Addition]) -> None:
+        """Remember work beyond the study's file; what is known already changes nothing. Raises `StoreFailure`."""
+        for one in additions:
+            write_record(self.path / "additions" / f"{one.name}.json", one.about())
 
     def record_path(self, cell_id: str) -> Path:
         """Where a cell's record is, or will be."""

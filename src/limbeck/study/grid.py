@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from limbeck.dynamics import Dynamics
 from limbeck.errors import BadData
 from limbeck.methods import check_applicable
 from limbeck.streams import derive
+from limbeck.study.additions import Addition
 from limbeck.study.cells import Cell
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def full_text(configuration: Configuration) -> str:
 
 
 class Grid:
-    """The cells of a study on a source.
+    """The cells of a study on a source, with those that were added to it.
 
     Seeds are derived from what they are for, never from an order: set seeds differ between methods and sizes, training
     seeds between sets and configurations, so that replicates are independent and a larger study keeps what a smaller
@@ -71,13 +72,14 @@ class Grid:
     can't read such samples.
     """
 
-    def __init__(self, study: Study, facts: Facts) -> None:
+    def __init__(self, study: Study, facts: Facts, additions: Iterable[Addition] = ()) -> None:
         self._study = study
+        self._additions = tuple(additions)
         self._facts = facts
         self._source = {"spec": facts.spec, "digest": facts.digest}
         self._domain = facts.domain
         self._costs: dict[tuple[Configuration, int], float] = {}
-        most = max(study.per_class)
+        most = max([*study.per_class, *(one.per_class for one in self._additions)])
         for name, count in zip(facts.class_names, facts.counts, strict=True):
             if count < most:
                 raise BadData(
@@ -93,41 +95,60 @@ class Grid:
         experts: dict[str, Cell] = {}
         sets = list(self._sets(experts))
         trainings = [cell for made in sets for cell in self._trainings(made)]
-        return [*self._references(), *experts.values(), *sets, *trainings]
+        references = list(self._references())
+        for addition in self._additions:
+            of_kind = {"reference": references, "distill": sets, "evaluate": trainings}
+            for cell in self.added(addition, experts):
+                of_kind[cell.kind].append(cell)
+        every = [*references, *experts.values(), *sets, *trainings]
+        return list({cell.id: cell for cell in every}.values())
+
+    def added(self, addition: Addition, experts: dict[str, Cell]) -> list[Cell]:
+        """The cells of one addition but its experts, which go into `experts`; none for what the study no longer has."""
+        configuration = next((one for one, text in self._texts if text == addition.configuration), None)
+        method = next((one for one in self._study.made if one.full_spec == addition.method), None)
+        if configuration is None or (addition.method and method is None):
+            return []
+        if method is None:
+            return [self._reference(configuration, addition.configuration, index) for index in addition.replicates]
+        check_applicable(method, self._study.distilled, self._domain, addition.per_class)
+        made = self._set(method, addition.per_class, addition.set, self._experts(method, addition.per_class, experts))
+        return [made, self._training(made, configuration, addition.configuration, list(addition.replicates))]
 
     def _references(self) -> Iterator[Cell]:
         for configuration, text in self._texts:
             for index in range(self._study.reference_seeds):
-                yield Cell(
-                    "reference",
-                    {
-                        "source": self._source,
-                        "configuration": text,
-                        "seeds": [self._seed("reference", text, index)],
-                        "replicates": [index],
-                    },
-                    cost=self._training_cost(configuration, sum(self._facts.counts)),
-                )
+                yield self._reference(configuration, text, index)
+
+    def _reference(self, configuration: Configuration, text: str, index: int) -> Cell:
+        payload = {
+            "source": self._source,
+            "configuration": text,
+            "seeds": [self._seed("reference", text, index)],
+            "replicates": [index],
+        }
+        return Cell("reference", payload, cost=self._training_cost(configuration, sum(self._facts.counts)))
 
     def _sets(self, experts: dict[str, Cell]) -> Iterator[Cell]:
-        text = self._study.distilled.full_spec
         for method in self._study.made:
             for per_class in self._study.per_class:
                 check_applicable(method, self._study.distilled, self._domain, per_class)
                 needs = self._experts(method, per_class, experts)
-                cost = self._distillation_cost(method, per_class)
                 for index in range(self._study.sets):
-                    payload = {
-                        "source": self._source,
-                        "method": method.full_spec,
-                        "configuration": text,
-                        "per_class": per_class,
-                        "set": index,
-                        "seed": self._seed("distill", method.full_spec, per_class, index),
-                        "budget": self._study.distill.model_dump(),
-                        "experts": list(needs),
-                    }
-                    yield Cell("distill", payload, needs, cost)
+                    yield self._set(method, per_class, index, needs)
+
+    def _set(self, method: Method, per_class: int, index: int, needs: tuple[str, ...]) -> Cell:
+        payload = {
+            "source": self._source,
+            "method": method.full_spec,
+            "configuration": self._study.distilled.full_spec,
+            "per_class": per_class,
+            "set": index,
+            "seed": self._seed("distill", method.full_spec, per_class, index),
+            "budget": self._study.distill.model_dump(),
+            "experts": list(needs),
+        }
+        return Cell("distill", payload, needs, self._distillation_cost(method, per_class))
 
     def _experts(self, method: Method, per_class: int, experts: dict[str, Cell]) -> tuple[str, ...]:
         """The ids of the experts that a method walks along, added to those that others need."""
@@ -156,20 +177,22 @@ class Grid:
         return 3.0 * float(steps * forward * batch) + budget.candidates * validation
 
     def _trainings(self, made: Cell) -> Iterator[Cell]:
-        replicates = list(range(self._study.seeds))
-        k = made.payload["per_class"] * len(self._facts.counts)
         for configuration, text in self._texts:
-            payload = {
-                "source": self._source,
-                "method": made.payload["method"],
-                "per_class": made.payload["per_class"],
-                "set": made.payload["set"],
-                "distill": made.id,
-                "configuration": text,
-                "seeds": [self._seed("evaluate", made.id, text, index) for index in replicates],
-                "replicates": replicates,
-            }
-            yield Cell("evaluate", payload, (made.id,), self._training_cost(configuration, k) * len(replicates))
+            yield self._training(made, configuration, text, list(range(self._study.seeds)))
+
+    def _training(self, made: Cell, configuration: Configuration, text: str, replicates: list[int]) -> Cell:
+        k = made.payload["per_class"] * len(self._facts.counts)
+        payload = {
+            "source": self._source,
+            "method": made.payload["method"],
+            "per_class": made.payload["per_class"],
+            "set": made.payload["set"],
+            "distill": made.id,
+            "configuration": text,
+            "seeds": [self._seed("evaluate", made.id, text, index) for index in replicates],
+            "replicates": replicates,
+        }
+        return Cell("evaluate", payload, (made.id,), self._training_cost(configuration, k) * len(replicates))
 
     @cached_property
     def _texts(self) -> list[tuple[Configuration, str]]:

@@ -40,6 +40,7 @@ def merge(into: StudyFolder, others: Sequence[StudyFolder]) -> Merged:
     for other in others:
         if changes := differences(other.study.settings(), into.study.settings()):
             raise BadData(f"{other.path} holds another study than {into.path}: {'; '.join(changes)}. Name its own.")
+        into.add(other.additions())
         for path in _records(other.path):
             here = into.path / path.relative_to(other.path)
             try:

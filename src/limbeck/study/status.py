@@ -69,6 +69,12 @@ def status(folder: StudyFolder) -> Status:
     return Status(counts, total, seconds_left(spent, left), tuple(failures))
 
 
+def measured(folder: StudyFolder) -> list[tuple[Cell, float]]:
+    """Every finished cell with the seconds that it took: what `seconds_left` judges others by."""
+    finished = folder.finished()
+    return [(cell, _seconds(folder, cell)) for cell in folder.cells() if cell.id in finished]
+
+
 def seconds_left(spent: Sequence[tuple[Cell, float]], left: Sequence[Cell]) -> float | None:
     """Work left, from measured seconds per guessed operation.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -13,6 +14,7 @@ from pydantic import Field, StrictInt, StrictStr, field_validator
 from limbeck.configuration import Configuration
 from limbeck.errors import BadSetting, MissingData
 from limbeck.store import safe_name
+from limbeck.study.additions import Addition
 from limbeck.study.cells import Cell
 from limbeck.study.grid import Facts, Grid
 from limbeck.variants import Variant, build, make
@@ -127,9 +129,9 @@ class Study(Variant):
 
         return Facts.of(load_source(self.source))
 
-    def cells(self, facts: Facts | None = None) -> list[Cell]:
+    def cells(self, facts: Facts | None = None, additions: Iterable[Addition] = ()) -> list[Cell]:
         """Every cell, each after those that it needs. Raises `BadData` for a class smaller than `per_class`."""
-        return Grid(self, facts or self.facts()).cells()
+        return Grid(self, facts or self.facts(), additions).cells()
 
     def settings(self) -> dict[str, Any]:
         """All settings as JSON, defaults included: what says whether two study files are the same study."""

@@ -1,0 +1,334 @@
+"""A study that chooses its own next runs, until its answer is as precise as was asked or the time is spent."""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from limbeck.errors import BadData, BadSetting, LimbeckError
+from limbeck.laws import Estimate, ScalingFit, fit_levels, groups
+from limbeck.laws.planning import Candidate, Cloud, Reading, choose, cloud, noise_of_more_seeds, noise_of_new_set
+from limbeck.runners import OnDone, run_study
+from limbeck.streams import derive
+from limbeck.study import Addition, Cell, Execute, Grid, StudyFolder, measured, seconds_left, table
+
+MOST_SETS = 12  # of one method at one size: beyond, a wrong law would only be confirmed
+DECIDED = 0.975  # confidence from which a target counts as out of reach
+BATCH = 4
+
+
+@dataclass(frozen=True)
+class Law:
+    """One method under one configuration of a study, with what is known of its required k."""
+
+    method: str  # as cells have it
+    configuration: str
+    name: str
+    fit: ScalingFit | None
+    need: Estimate
+    out_of_reach: float | None  # confidence
+
+    @property
+    def width(self) -> float:
+        """Decades between the ends of the interval of the required k; 0 where the answer is a refusal that stands."""
+        if self.out_of_reach is not None and self.out_of_reach >= DECIDED:
+            return 0.0
+        if self.need.low is None or self.need.high is None or self.need.low <= 0:
+            return math.inf
+        return math.log10(self.need.high / self.need.low)
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A next run with its reason: `gain` is by how much it lowers the summed variance of log10 required k."""
+
+    kind: str  # new set, new seed, new reference
+    method: str
+    configuration: str
+    k: int | None
+    per_class: int | None
+    set: int | None
+    seconds: float | None
+    gain: float | None
+    reason: str
+    additions: tuple[Addition, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {name: value for name, value in vars(self).items() if name != "additions"}
+
+
+class Campaign:
+    """What a study knows for one target gap, and what could be run next. Raises what `limbeck.laws.groups` raises."""
+
+    def __init__(self, folder: StudyFolder, gap: float | None = None) -> None:
+        self.folder, self.study = folder, folder.study
+        self.gap = self.study.target_gap if gap is None else gap
+        self.classes = len(folder.facts.counts)
+        self._additions = folder.additions()
+        self._grid = Grid(self.study, folder.facts, self._additions)
+
+    @cached_property
+    def laws(self) -> list[Law]:
+        """Every method under every configuration, measured or not."""
+        rows = [row for row in table(self.folder) if row["error"] is not None]
+        measured_ = any(row["method"] != "reference" for row in rows)
+        held = {(one.method, one.configuration): one.levels for one in groups(rows)} if measured_ else {}
+        found = []
+        for method in self.study.made:
+            for configuration in self.study.evaluated:
+                levels = held.get((str(method.spec), configuration.spec))
+                name = f"{method.spec} under {configuration.spec}"
+                try:
+                    fit = None if levels is None else fit_levels(levels)
+                except BadData:
+                    fit = None
+                known = fit is not None and fit.region is not None
+                need = fit.required_k(self.gap) if fit is not None else Estimate.of(None)
+                chance = fit.unreachable(self.gap) if fit is not None and known else None
+                found.append(Law(method.full_spec, configuration.full_spec, name, fit if known else None, need, chance))
+        return found
+
+    @property
+    def width(self) -> float:
+        """Decades of the widest interval of a required k."""
+        return max(law.width for law in self.laws)
+
+    def propose(self, count: int, *, width: float = 0.0, seconds: float = math.inf) -> list[Proposal]:
+        """The next `count` runs for the laws whose interval is wider than `width`, none longer than `seconds`.
+
+        Methods that have no law yet come first: sets at the sizes that have the fewest.
+        """
+        wanted = [law for law in self.laws if law.width > width]
+        pilots = [p for p in self._pilots({law.method for law in wanted if law.fit is None}) if _fits(p, seconds)]
+        known = [law for law in wanted if law.fit is not None]
+        seed = derive(self.study.seed, "proposals", len(self._additions))
+        clouds = [cloud(law.fit, self.gap, seed=seed + i) for i, law in enumerate(known) if law.fit is not None]
+        options = [one for one in self._options(known, clouds) if _fits(one[0], seconds)]
+        picks = choose(clouds, [candidate for _, candidate in options], max(count - len(pilots), 0), seed=seed)
+        chosen = list(pilots[:count])
+        taken: Counter[int] = Counter()
+        for pick in picks:
+            proposal, _ = options[pick.candidate]
+            why = (
+                "drawn evenly, against a wrong law"
+                if pick.even
+                else f"lowers the doubt most for its time: {proposal.reason}"
+            )
+            chosen.append(self._numbered(proposal, taken[pick.candidate], pick.gain, why))
+            taken[pick.candidate] += 1
+        return chosen
+
+    def _pilots(self, methods: set[str]) -> list[Proposal]:
+        """Sets for methods without a law, two rounds over the sizes, those with the fewest sets first."""
+        found = []
+        for method in sorted(methods):
+            counts = {size: self._next_set(method, size) for size in self._sizes}
+            for size in sorted(counts, key=lambda one: (counts[one], one)):
+                if counts[size] < 2 and (proposal := self._new_set(method, size)):
+                    found.append(self._numbered(proposal, 0, None, f"{proposal.reason}: no law yet"))
+        return found
+
+    def _options(self, known: list[Law], clouds: list[Cloud]) -> list[tuple[Proposal, Candidate]]:
+        """Everything that could be run, with what it would tell of each law."""
+        found: list[tuple[Proposal, Candidate]] = []
+        of_method: dict[str, list[int]] = defaultdict(list)
+        of_configuration: dict[str, list[int]] = defaultdict(list)
+        for i, law in enumerate(known):
+            of_method[law.method].append(i)
+            of_configuration[law.configuration].append(i)
+
+        def reading(i: int, k: float, noise: float) -> Reading:
+            return Reading(i, clouds[i].gap([k])[0], noise)
+
+        for method, own in of_method.items():
+            for size in self._sizes:
+                k, left = size * self.classes, MOST_SETS - self._next_set(method, size)
+                proposal = self._new_set(method, size) if left > 0 else None
+                if proposal:
+                    told = tuple(reading(i, k, noise_of_new_set(_law(known[i]), k, self.study.seeds)) for i in own)
+                    found.append((proposal, Candidate(max(proposal.seconds or 1.0, 1e-3), told, left)))
+        for i, law in enumerate(known):
+            for size in self.study.per_class:
+                proposal = self._new_seed(law, size)
+                noise = noise_of_more_seeds(_law(law), size * self.classes, self.study.seeds)
+                if proposal and math.isfinite(noise):
+                    told = (reading(i, size * self.classes, noise),)
+                    found.append((proposal, Candidate(max(proposal.seconds or 1.0, 1e-3), told)))
+        for configuration, own in of_configuration.items():
+            sds = [_law(known[i]).levels.components.reference_sd for i in own]
+            proposal = self._new_reference(configuration)
+            told = tuple(Reading(i, clouds[i].shift, sd**2) for i, sd in zip(own, sds, strict=True) if sd)
+            if proposal and told:
+                found.append((proposal, Candidate(max(proposal.seconds or 1.0, 1e-3), told, 5)))
+        return found
+
+    @cached_property
+    def _sizes(self) -> list[int]:
+        """The study's own sizes and a 1-2-5 row up to four times the largest, as far as every class has samples."""
+        row = [m * 10**d for d in range(7) for m in (1, 2, 5)]
+        most = min(min(self.folder.facts.counts), 4 * max(self.study.per_class))
+        sizes = {size for size in row if min(self.study.per_class) <= size <= most} | set(self.study.per_class)
+        return sorted(sizes)
+
+    def _next_set(self, method: str, size: int) -> int:
+        """The number of the first set of a method and size that no one asked for yet."""
+        asked = [one.set + 1 for one in self._additions if (one.method, one.per_class) == (method, size)]
+        return max([self.study.sets if size in self.study.per_class else 0, *asked])
+
+    def _new_set(self, method: str, size: int) -> Proposal | None:
+        number, replicates = self._next_set(method, size), tuple(range(self.study.seeds))
+        additions = tuple(Addition(one.full_spec, replicates, method, size, number) for one in self.study.evaluated)
+        reason = f"a new set at k = {size * self.classes}"
+        return self._proposal("new set", additions, reason)
+
+    def _new_seed(self, law: Law, size: int) -> Proposal | None:
+        asked = [one.replicates for one in self._additions if one.method == law.method and one.per_class == size
+                 and one.set == 0 and one.configuration == law.configuration]  # fmt: skip
+        number = max([self.study.seeds, *(max(one) + 1 for one in asked)])
+        additions = (Addition(law.configuration, (number,), law.method, size, 0),)
+        return self._proposal("new seed", additions, f"one more seed on set 0 at k = {size * self.classes}")
+
+    def _new_reference(self, configuration: str) -> Proposal | None:
+        asked = [max(one.replicates) + 1 for one in self._additions
+                 if not one.method and one.configuration == configuration]  # fmt: skip
+        number = max([self.study.reference_seeds, *asked])
+        return self._proposal("new reference", (Addition(configuration, (number,)),), "one more full-data run")
+
+    def _proposal(self, kind: str, additions: tuple[Addition, ...], reason: str) -> Proposal | None:
+        """With its time; None where the method can't make such a set."""
+        experts: dict[str, Cell] = {}
+        try:
+            made = {cell.id: cell for one in additions for cell in self._grid.added(one, experts)}
+        except LimbeckError:
+            return None
+        left = [cell for name, cell in {**experts, **made}.items() if name not in self._finished]
+        first = additions[0]
+        several = len(additions) > 1
+        return Proposal(
+            kind,
+            str(next((one.spec for one in self.study.made if one.full_spec == first.method), "reference")),
+            f"all {len(additions)}" if several else self._spec(first.configuration),
+            first.per_class * self.classes if first.method else None,
+            first.per_class if first.method else None,
+            first.set if first.method else None,
+            seconds_left(self._spent, left),
+            None,
+            reason,
+            additions,
+        )
+
+    def _numbered(self, proposal: Proposal, repeat: int, gain: float | None, reason: str) -> Proposal:
+        """The n-th repeat of a proposal: its own set, seed or reference."""
+        moved = []
+        for one in proposal.additions:
+            if proposal.kind == "new set":
+                moved.append(Addition(one.configuration, one.replicates, one.method, one.per_class, one.set + repeat))
+            else:
+                later = tuple(number + repeat for number in one.replicates)
+                moved.append(Addition(one.configuration, later, one.method, one.per_class, one.set))
+        held = {**vars(proposal), "gain": gain, "reason": reason, "additions": tuple(moved)}
+        return Proposal(**held | ({"set": moved[0].set} if proposal.set is not None else {}))
+
+    def _spec(self, configuration: str) -> str:
+        return next(one.spec for one in self.study.evaluated if one.full_spec == configuration)
+
+    @cached_property
+    def _spent(self) -> list[tuple[Cell, float]]:
+        return measured(self.folder)
+
+    @cached_property
+    def _finished(self) -> set[str]:
+        return self.folder.finished()
+
+
+def _law(law: Law) -> ScalingFit:
+    assert law.fit is not None
+    return law.fit
+
+
+def _fits(proposal: Proposal, seconds: float) -> bool:
+    return proposal.seconds is None or proposal.seconds <= seconds
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a campaign ended: `why` is width, budget or nothing left."""
+
+    why: str
+    width: float
+    rounds: int
+    runs: int
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; an open width is None."""
+        return {**vars(self), "width": self.width if math.isfinite(self.width) else None}
+
+
+def pursue(
+    folder: StudyFolder,
+    *,
+    width: float,
+    budget_seconds: float,
+    gap: float | None = None,
+    runner: str = "processes",
+    batch: int = BATCH,
+    on_done: OnDone | None = None,
+    on_round: Callable[[Campaign, Iterable[Proposal]], None] | None = None,
+    execute: Execute | None = None,
+) -> Ended:
+    """Run a study, then what it proposes, until every required k is known to `width` decades or the budget is spent.
+
+    The budget is of time on the clock; what one batch takes beyond it is not cut off. A campaign that was stopped goes
+    on with what its folder holds. Raises as `run_study` does.
+    """
+    begun, rounds, runs = time.monotonic(), 0, 0
+
+    def ended(why: str, campaign: Campaign) -> Ended:
+        return Ended(why, campaign.width, rounds, runs, time.monotonic() - begun)
+
+    run_study(folder, runner, on_done=on_done, execute=execute)
+    while True:
+        campaign = Campaign(folder, gap)
+        left = budget_seconds - (time.monotonic() - begun)
+        if campaign.width <= width:
+            return ended("width", campaign)
+        if left <= 0:
+            return ended("budget", campaign)
+        proposals = campaign.propose(batch, width=width, seconds=left)
+        if not proposals:
+            return ended("nothing left that fits the budget", campaign)
+        if on_round is not None:
+            on_round(campaign, proposals)
+        folder.add(one for proposal in proposals for one in proposal.additions)
+        run_study(folder, runner, on_done=on_done, execute=execute)
+        rounds, runs = rounds + 1, runs + len(proposals)
+
+
+def read_until(text: str) -> float:
+    """Decades from `width < 0.2 dex`. Raises `BadSetting`."""
+    found = re.fullmatch(r"\s*width\s*<=?\s*([0-9.]+)\s*(dex|decades)?\s*", text)
+    try:
+        width = float(found[1]) if found else 0.0
+    except ValueError:
+        width = 0.0
+    if width <= 0:
+        raise BadSetting(f"'{text}' can't be read. Write \"width < 0.2 dex\": the decades between an interval's ends.")
+    return width
+
+
+def read_budget(text: str) -> float:
+    """Seconds from `2h`, `30min`, `90s` or `1h 30min`; nothing means no end. Raises `BadSetting`."""
+    if not text.strip():
+        return math.inf
+    parts = re.findall(r"([0-9.]+)\s*(h|min|m|s)", text)
+    if not parts or re.sub(r"([0-9.]+)\s*(h|min|m|s)", "", text).strip():
+        raise BadSetting(f"the budget '{text}' can't be read. Write 2h, 30min or 90s.")
+    return sum(float(number) * {"h": 3600, "min": 60, "m": 60, "s": 1}[unit] for number, unit in parts)

@@ -1,0 +1,282 @@
+"""The next runs: what is chosen narrows what is asked, an even share is kept, and a study runs itself to its answer."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from command import Command
+from faked import distilled
+from limbeck.campaign import Campaign, Law, pursue, read_budget, read_until
+from limbeck.errors import BadSetting
+from limbeck.laws import Estimate, ScalingFit, fit_scaling
+from limbeck.laws.planning import Candidate, Cloud, Reading, choose, cloud, noise_of_more_seeds, noise_of_new_set
+from limbeck.runners import run_study
+from limbeck.streams import derive, numpy_stream
+from limbeck.study import Addition, Cell, Study, StudyFolder, merge, shard, table, verify
+from worlds import World
+
+
+def fit(world: World, drawn: int) -> ScalingFit:
+    k, gap, sets, references = world.draw(drawn)
+    return fit_scaling(k, gap, sets, reference_errors=references)
+
+
+# The choice --------------------------------------------------------------------------------------------------------
+
+
+def normal_cloud(variance: float, draws: int = 20000) -> Cloud:
+    """A cloud whose answer is a normal variable, for which conditioning is a formula."""
+    answer = math.sqrt(variance) * np.random.default_rng(0).standard_normal(draws)
+    one = np.ones(draws)
+    return Cloud(10.0, one, one, one, 0 * one, (answer,), (100.0,))
+
+
+def test_the_gain_is_the_variance_that_a_normal_observation_takes() -> None:
+    """A reading of the answer with noise v: its variance s falls by s^2 / (s + v), then again from what is left."""
+    about = normal_cloud(2.0)
+    picks = choose([about], [Candidate(1.0, (Reading(0, about.answers[0], 3.0),), 3)], 3, uniform_share=0)
+    left, expected = 2.0, []
+    for _ in range(3):
+        expected.append(left**2 / (left + 3.0))
+        left -= expected[-1]
+    assert [pick.gain for pick in picks] == pytest.approx(expected, rel=0.05)
+
+
+def test_the_best_by_cost_comes_first_and_each_is_chosen_as_often_as_it_may() -> None:
+    about = normal_cloud(1.0)
+    noise = np.random.default_rng(1).standard_normal(20000)
+    silent = Candidate(1.0, (Reading(0, noise, 1.0),), 5)
+    dear = Candidate(10.0, (Reading(0, about.answers[0], 1.0),), 5)
+    cheap = Candidate(1.0, (Reading(0, about.answers[0], 1.5),), 2)
+    picks = choose([about], [silent, dear, cheap], 4, uniform_share=0)
+    assert [pick.candidate for pick in picks] == [2, 2, 1, 1]
+    assert len(choose([about], [cheap], 10)) == 2
+
+
+def test_a_fifth_is_drawn_evenly_and_the_choice_is_repeatable() -> None:
+    about = normal_cloud(1.0, 400)
+    readings = [Candidate(1.0, (Reading(0, about.answers[0], 1.0 + i),), 1000) for i in range(4)]
+    picks = choose([about], readings, 500, seed=3)
+    assert 0.2 * 500 - 3 * math.sqrt(500 * 0.16) <= sum(pick.even for pick in picks) <= 100 + 3 * math.sqrt(80)
+    assert choose([about], readings, 20, seed=3) == picks[:20]
+
+
+def test_a_cloud_is_as_wide_as_the_law_is_unknown() -> None:
+    """Its spread of gap(k) is that of the fit's own interval, with the reference's error in."""
+    found = fit(World(set_sd=0.006, seed_sd=0.006), 4)
+    about = cloud(found, 0.12, draws=4000)
+    assert about.answer_k[0] < about.answer_k[1] <= 5000
+    assert found.gap(200).width == pytest.approx(4 * float((about.gap([200.0])[0] - about.shift).std()), rel=0.35)
+
+
+def test_noise_of_sets_and_seeds_follows_from_the_components() -> None:
+    found = fit(World(sets=6, seeds=4), 5)
+    own = found.levels.components
+    assert own.set_sd is not None
+    assert own.seed_sd is not None
+    one = own.set_sd**2 + own.seed_sd**2
+    relative = float(found.levels.relative_noise(50))
+    assert noise_of_new_set(found, 50, 1) == pytest.approx(one * relative)
+    # Infinitely many seeds more take a set's variance to that of the set: the precisions differ by one over the noise.
+    many = noise_of_more_seeds(found, 50, 1, more=10**9) / relative
+    assert 1 / one + 1 / many == pytest.approx(1 / own.set_sd**2)
+    assert noise_of_more_seeds(fit(World(seeds=1), 5), 50, 1) == math.inf
+
+
+def test_chosen_runs_end_nearer_than_the_cheapest() -> None:
+    """The reduced form of `benchmarks/planning.py`: 12 campaigns of 12 sets each."""
+    world, errors = World(sets=2, seeds=1, ks=(10, 50, 200)), {"chosen": [], "cheapest": []}  # type: ignore[var-annotated]
+    levels = [10.0, 20.0, 50.0, 100.0, 200.0, 500.0]
+    for rule, held in errors.items():
+        for campaign in range(12):
+            random = numpy_stream(campaign, rule)
+            k, gap, _, references = world.draw(campaign)
+            ks, gaps = list(k), list(gap)
+            for step in range(12):
+                found = fit_scaling(ks, gaps, range(len(ks)), reference_errors=references)
+                place = 0
+                if rule == "chosen":
+                    about = cloud(found, 0.12, seed=step)
+                    told = about.gap(levels)
+                    sets = [
+                        Candidate(1 + one / 100, (Reading(0, told[i], noise_of_new_set(found, one, 1)),), 12)
+                        for i, one in enumerate(levels)
+                    ]
+                    place = choose([about], sets, 1, seed=step)[0].candidate
+                ks.append(levels[place])
+                gaps.append(float(world.gap(levels[place])) + 0.0148 * random.standard_normal() - references.mean())
+            need = fit_scaling(ks, gaps, range(len(ks)), reference_errors=references).required_k(0.12).estimate
+            held.append(2.0 if need is None else min(abs(math.log10(need / 225)), 2.0))
+    assert np.mean(errors["chosen"]) < 0.6 * np.mean(errors["cheapest"])
+
+
+# The study ---------------------------------------------------------------------------------------------------------
+
+TOML = """
+name = "campaign"
+source = "digits"
+methods = ["random", "k-means"]
+per_class = [1, 2, 5, 10, 20]
+configurations = ["mlp/adamw/cosine(steps=5)"]
+sets = 2
+seeds = 1
+reference_seeds = 3
+target_gap = 0.12
+"""
+
+
+def planted(folder: StudyFolder, cell: Cell) -> dict[str, Any]:
+    """Errors of a planted law: .1 + .08 + .6 k^-1/2 for random, of half the constant for k-means; reference .1."""
+    held = cell.payload
+    rows = []
+    for seed in held["seeds"]:
+        noise = 0.01 * np.random.default_rng(derive(0, cell.id, seed)).standard_normal()
+        if cell.kind == "reference":
+            error = 0.1 + 0.2 * noise
+        else:
+            constant = 0.6 if held["method"].startswith("random") else 0.3
+            error = 0.18 + constant * (10 * held["per_class"]) ** -0.5 + noise
+        rows.append({"seed": seed, "error": float(error), "cost_seconds": 0.0})
+    return {"rows": rows} | ({"k": 10 * held["per_class"]} if cell.kind == "evaluate" else {})
+
+
+EXECUTE = {"reference": planted, "evaluate": planted, "distill": distilled}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> StudyFolder:
+    opened = StudyFolder.open(Study.read(TOML), tmp_path / "runs")
+    run_study(opened, "serial", execute=EXECUTE)
+    return opened
+
+
+def test_additions_are_the_cells_of_a_larger_study(folder: StudyFolder, tmp_path: Path) -> None:
+    """Sets 2 of both methods at size 5, and size 4: exactly what a larger study file would run, with equal ids."""
+    text = folder.study.evaluated[0].full_spec
+    first, second = (one.full_spec for one in folder.study.made)
+    before = {cell.id for cell in folder.cells()}
+    folder.add([Addition(text, (0,), first, 5, 2), Addition(text, (0,), second, 5, 2), Addition(text, (3,))])
+    added = {cell.id for cell in folder.cells()} - before
+    larger = Study.read(TOML.replace("sets = 2", "sets = 3").replace("reference_seeds = 3", "reference_seeds = 4"))
+    assert added <= {cell.id for cell in larger.cells(folder.facts)}
+    assert len(added) == 5
+    run_study(folder, "serial", execute=EXECUTE)
+    rows = table(folder)
+    assert {row["set"] for row in rows if row["k"] == 50} == {0, 1, 2}
+    assert sum(row["method"] == "reference" for row in rows) == 4
+    assert verify(folder.path) == []
+
+
+def test_additions_are_split_and_merged_as_all_cells_are(folder: StudyFolder, tmp_path: Path) -> None:
+    text = folder.study.evaluated[0].full_spec
+    other = StudyFolder.open(Study.read(TOML), tmp_path / "elsewhere")
+    other.add([Addition(text, (0,), folder.study.made[0].full_spec, 5, 7)])
+    run_study(other, "serial", execute=EXECUTE)
+    merge(folder, [other])
+    assert [one.set for one in folder.additions()] == [7]
+    assert {row["set"] for row in table(folder) if row["k"] == 50} == {0, 1, 7}
+    cells = {cell.id for cell in folder.cells()}
+    assert cells == {cell.id for i in (1, 2, 3) for cell in shard(folder.cells(), f"{i}/3")}
+
+
+def test_an_addition_of_what_the_study_no_longer_has_is_left_alone(folder: StudyFolder) -> None:
+    before = len(folder.cells())
+    folder.add([Addition("another/configuration", (0,), folder.study.made[0].full_spec, 5, 2)])
+    assert len(folder.cells()) == before
+
+
+def test_a_new_seed_is_a_cell_of_its_own_beside_the_old_ones(folder: StudyFolder) -> None:
+    text = folder.study.evaluated[0].full_spec
+    folder.add([Addition(text, (1,), folder.study.made[0].full_spec, 5, 0)])
+    run_study(folder, "serial", execute=EXECUTE)
+    held = [row for row in table(folder) if (row["method"], row["k"], row["set"]) == ("random", 50, 0)]
+    assert [row["seed"] for row in held] == [0, 1]
+    assert len({row["training_seed"] for row in held}) == 2
+
+
+def test_proposals_have_reasons_and_repeat_until_they_are_run(folder: StudyFolder) -> None:
+    proposals = Campaign(folder).propose(5)
+    assert len(proposals) == 5
+    assert [one.to_dict() for one in Campaign(folder).propose(5)] == [one.to_dict() for one in proposals]
+    assert all(one.reason and one.additions for one in proposals)
+    assert len({addition for one in proposals for addition in one.additions}) == 5
+    folder.add(addition for one in proposals for addition in one.additions)
+    again = Campaign(folder).propose(5)
+    assert not {addition for one in again for addition in one.additions} & set(folder.additions())
+
+
+def test_a_study_with_too_few_sizes_for_a_law_is_given_them(tmp_path: Path) -> None:
+    small = StudyFolder.open(Study.read(TOML.replace("[1, 2, 5, 10, 20]", "[2, 5]")), tmp_path / "runs")
+    run_study(small, "serial", execute=EXECUTE)
+    proposals = Campaign(small).propose(4)
+    assert {one.per_class for one in proposals} == {10, 20}
+    assert all("no law yet" in one.reason for one in proposals)
+
+
+def test_a_study_runs_itself_until_its_answer_is_precise(folder: StudyFolder) -> None:
+    widths: list[float] = []
+    ended = pursue(
+        folder,
+        width=0.3,
+        budget_seconds=60,
+        runner="serial",
+        batch=6,
+        execute=EXECUTE,
+        on_round=lambda campaign, _: widths.append(campaign.width),
+    )
+    assert ended.why == "width"
+    assert ended.width <= 0.3 < widths[0]
+    assert ended.runs == 6 * ended.rounds
+    needs = {law.name.split()[0]: law.need for law in Campaign(folder).laws}
+    assert needs["random"].covers(225)
+    assert needs["k-means"].covers(225 / 4)
+    assert pursue(folder, width=0.3, budget_seconds=60, runner="serial", execute=EXECUTE).runs == 0
+
+
+def test_a_budget_that_is_spent_ends_it(folder: StudyFolder) -> None:
+    ended = pursue(folder, width=0.01, budget_seconds=0.0, runner="serial", execute=EXECUTE)
+    assert (ended.why, ended.runs) == ("budget", 0)
+
+
+def test_an_answer_that_is_a_refusal_is_precise() -> None:
+    """No k reaches a gap far below the floor: nothing is left to find out, but a doubtful refusal is open."""
+    found, nothing = fit(World(), 6), Estimate.of(None)
+    assert Law("dm", "mlp", "dm under mlp", found, nothing, 0.99).width == 0
+    assert Law("dm", "mlp", "dm under mlp", found, nothing, 0.6).width == math.inf
+    assert Law("dm", "mlp", "dm under mlp", found, Estimate(100, 50, 200), 0.01).width == pytest.approx(math.log10(4))
+
+
+def test_the_command_proposes_and_refuses_what_it_can_not_read(folder: StudyFolder, limbeck: Command) -> None:
+    said = limbeck("plan", folder.path, "--next", "3")
+    assert said.code == 0
+    assert "Next runs, best first:" in said.out
+    assert len(limbeck("plan", folder.path, "--next", "3", "--json").json["next"]) == 3
+    assert "width < 0.2 dex" in limbeck.refused("study", "run", folder.path, "--until", "soon")
+    assert "no goal" in limbeck.refused("study", "run", folder.path, "--budget", "2h")
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("2h", 7200), ("30min", 1800), ("90s", 90), ("1h 30min", 5400)])
+def test_budgets_are_read(text: str, seconds: float) -> None:
+    assert read_budget(text) == seconds
+
+
+def test_goals_are_read_or_refused() -> None:
+    assert read_until("width < 0.2 dex") == 0.2
+    assert read_budget("") == math.inf
+    for wrong in ("0.2", "width < -1", "width < 0 dex", "height < 2"):
+        with pytest.raises(BadSetting):
+            read_until(wrong)
+    with pytest.raises(BadSetting):
+        read_budget("two hours")
+
+
+def test_a_target_changes_what_is_worth_running() -> None:
+    found = fit(replace(World(), sets=4), 6)
+    near, far = cloud(found, 0.2), cloud(found, 0.12)
+    assert near.answer_k[0] < far.answer_k[0]
