@@ -13,13 +13,13 @@ from typing import Any
 
 from limbeck.errors import BadData, BadSetting, LimbeckError
 from limbeck.laws import Estimate, ScalingFit, fit_levels, groups
+from limbeck.laws.decisions import DECIDED
 from limbeck.laws.planning import Candidate, Cloud, Reading, choose, cloud, noise_of_more_seeds, noise_of_new_set
 from limbeck.runners import OnDone, run_study
 from limbeck.streams import derive
 from limbeck.study import Addition, Cell, Execute, Grid, StudyFolder, measured, seconds_left, table
 
 MOST_SETS = 12  # of one method at one size: beyond, a wrong law would only be confirmed
-DECIDED = 0.975  # confidence from which a target counts as out of reach
 BATCH = 4
 
 

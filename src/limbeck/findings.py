@@ -29,6 +29,7 @@ def findings(folder: StudyFolder, gap: float | None = None) -> dict[str, Any]:
     if any(row["method"] != "reference" for row in rows):
         found["fits"] = answer(rows, [target])["fits"]
         found["plan"] = plan(rows, gap=target).to_dict()
+        found["notes"] = [advice for law in found["plan"]["guidance"] for advice in law["advice"]]
     found["images"] = _images(folder)
     return found
 

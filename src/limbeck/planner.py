@@ -9,6 +9,7 @@ from typing import Any
 
 from limbeck.errors import UnknownName, nearest
 from limbeck.laws import answer
+from limbeck.laws.advice import advise
 
 Row = dict[str, Any]
 
@@ -27,11 +28,12 @@ class Plan:
     rows: tuple[dict[str, Any], ...]
     refusals: tuple[dict[str, Any], ...]
     notes: tuple[dict[str, Any], ...]
+    guidance: tuple[dict[str, Any], ...]  # what to do about each law, see `limbeck.laws.advice`
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
         held = dict(vars(self))
-        return held | {name: list(held[name]) for name in ("lines", "rows", "refusals", "notes")}
+        return held | {name: list(held[name]) for name in ("lines", "rows", "refusals", "notes", "guidance")}
 
 
 def plan(rows: Iterable[Row], *, gap: float, configuration: str | None = None) -> Plan:
@@ -39,7 +41,8 @@ def plan(rows: Iterable[Row], *, gap: float, configuration: str | None = None) -
 
     Raises `UnknownName` for a configuration that the rows do not have, `BadData` for rows that can't be read.
     """
-    fits = answer(list(rows), [gap])["fits"]
+    table = list(rows)
+    fits = answer(table, [gap])["fits"]
     known = {fit["configuration"] for fit in fits}
     if configuration is not None and configuration not in known:
         raise UnknownName(f"no rows are of the configuration '{configuration}'. {nearest(configuration, known)}")
@@ -54,7 +57,8 @@ def plan(rows: Iterable[Row], *, gap: float, configuration: str | None = None) -
     ]
     held = [_ranked(need for need in needs if need["configuration"] == name) for name in _named(needs)]
     lines = tuple(f"under {own[0]['configuration']}: {_said(own)}" for own in held) if len(held) > 1 else ()
-    return Plan(gap, configuration, _sentence(held, gap), lines, tuple(needs), tuple(refusals), tuple(notes))
+    guidance = tuple(one.to_dict() for one in advise(table, gap) if configuration in (None, one.configuration))
+    return Plan(gap, configuration, _sentence(held, gap), lines, tuple(needs), tuple(refusals), tuple(notes), guidance)
 
 
 def _need(fit: dict[str, Any]) -> dict[str, Any]:

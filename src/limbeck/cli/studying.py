@@ -26,6 +26,7 @@ app.add_typer(study, name="study")
 StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY", help="A study's TOML file or its folder.")]
 RunsOption = Annotated[Path, typer.Option(help="The folder that holds the folders of studies.")]
 RUNS = Path("runs")
+EACH = 12  # remarks are printed one by one up to this number
 
 
 @study.command()
@@ -248,6 +249,16 @@ def _print_plan(planned: dict[str, Any]) -> None:
     lines = [f"- {note['method']} under {note['configuration']}: {note['message']}" for note in planned["refusals"]]
     if lines := lines + _remarks(planned["notes"], len(rows)):
         print("", *lines, sep="\n")
+    _print_advice(planned["guidance"])
+
+
+def _print_advice(guidance: list[dict[str, Any]]) -> None:
+    """What to do about each law; of many laws, one line a kind."""
+    advice = [one for law in guidance for one in law["advice"]]
+    if not advice:
+        return
+    lines = [f"- {one['method']} under {one['configuration']}: {one['message']}" for one in advice]
+    print("\nWhat to do:", *(lines if len(lines) <= EACH else _remarks(advice, len(guidance))), sep="\n")
 
 
 def _remarks(notes: list[dict[str, Any]], laws: int) -> list[str]:

@@ -162,6 +162,15 @@ def runs_p_value(fit: ScalingFit) -> float | None:
     return ways / total
 
 
+def reference_share(fit: ScalingFit) -> float:
+    """The part of the floor's squared half-interval that the reference's own makes, `(t s_ref / sqrt(n))^2`."""
+    width = fit.floor.width
+    if fit.region is None or fit.levels.shift_sd == 0 or not math.isfinite(width) or width == 0:
+        return 0.0
+    own = t_quantile(fit.level, fit.levels.shift_df) * fit.levels.shift_sd
+    return min((2 * own / width) ** 2, 1.0)
+
+
 def identifiability(fit: ScalingFit) -> list[Note]:
     """Notes on what this table can't tell, each with the number that says so."""
     notes, levels, best = [], fit.levels, fit.best
@@ -192,13 +201,11 @@ def identifiability(fit: ScalingFit) -> list[Note]:
             )
             notes.append(Note(Code.floor_exponent_correlated, message))
         notes += _exponent_notes(fit)
-    if fit.region is not None and levels.shift_sd > 0:
-        own = (fit.floor.width or 0) / 4
-        if math.isfinite(own) and levels.shift_sd > 0.7 * own:
-            message = (
-                f"The reference's error ({levels.shift_sd:.4f}) makes most of the floor's: train more full-data seeds."
-            )
-            notes.append(Note(Code.reference_noise_dominates, message))
+    if reference_share(fit) > 0.5:
+        message = (
+            f"The reference's error ({levels.shift_sd:.4f}) makes most of the floor's: train more full-data seeds."
+        )
+        notes.append(Note(Code.reference_noise_dominates, message))
     return notes
 
 

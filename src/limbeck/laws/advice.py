@@ -1,0 +1,181 @@
+"""What to do about a law: raise k, lower the floor, train longer, repeat the reference, or take real samples instead.
+
+Each advice carries the numbers it rests on. A law alone can't see why its floor is there; but random samples have no
+method, so a floor that they share belongs to the training (too short, or the configuration's own), not to the method.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from limbeck.errors import BadData
+from limbeck.laws.decisions import DECIDED, REACH, floor_versus_k, required_k
+from limbeck.laws.diagnostics import reference_share
+from limbeck.laws.estimate import Estimate
+from limbeck.laws.planning import Cloud, cloud
+from limbeck.laws.scaling import ScalingFit, fit_levels
+from limbeck.laws.table import Group, Row, groups
+
+RANDOM = "random"
+INDIFFERENT = 0.01  # an advantage below one point of error is none
+_GRID = 121
+
+
+@dataclass(frozen=True)
+class Advice:
+    """One thing to do about one method under one configuration: a code for programs, a sentence for people."""
+
+    method: str
+    configuration: str
+    code: str
+    message: str
+
+    def to_dict(self) -> dict[str, str]:
+        """`{"method", "configuration", "code", "message"}`."""
+        return dict(vars(self))
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """All advice for one law, the k at which random samples do as well, and the recommended size."""
+
+    method: str
+    configuration: str
+    advice: tuple[Advice, ...]
+    meets_random_k: Estimate | None  # None: no law of random to compare with
+    recommended_k: float | None  # enough by the interval's upper end; None where that is open or refused
+    per_class: Estimate | None  # None: number of classes unknown
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "method": self.method,
+            "configuration": self.configuration,
+            "advice": [one.to_dict() for one in self.advice],
+            "meets_random_k": self.meets_random_k.to_dict() if self.meets_random_k else None,
+            "recommended_k": self.recommended_k,
+            "per_class": self.per_class.to_dict() if self.per_class else None,
+        }
+
+
+def advise(rows: Iterable[Row], gap: float) -> list[Guidance]:
+    """Guidance for every law of a table that has intervals. Raises `BadData` for a table that can't be read."""
+    table = list(rows)
+    classes = classes_of(table)
+    fits = {(one.method, one.configuration): fit for one in groups(table) if (fit := _fitted(one)) is not None}
+    found = []
+    for (method, configuration), fit in fits.items():
+        other = fits.get((RANDOM, configuration)) if method != RANDOM else None
+        found.append(_guidance(method, configuration, fit, other, gap, classes))
+    return found
+
+
+def classes_of(rows: Sequence[Row]) -> int | None:
+    """k by samples a class, where the table says both and they agree."""
+    ratios = {float(row["k"]) / float(row["per_class"]) for row in rows if row.get("k") and row.get("per_class")}
+    return round(next(iter(ratios))) if len(ratios) == 1 else None
+
+
+def _fitted(group: Group) -> ScalingFit | None:
+    try:
+        fit = fit_levels(group.levels) if group.levels is not None else None
+    except BadData:
+        return None
+    return fit if fit is not None and fit.region is not None else None
+
+
+def _guidance(
+    method: str, configuration: str, fit: ScalingFit, other: ScalingFit | None, gap: float, classes: int | None
+) -> Guidance:
+    need = required_k(fit, gap).k
+    meets = meeting_k(fit, other, gap) if other is not None else None
+    said = [*_reach(fit, fit if method == RANDOM else other, gap), *_precision(fit, need), *_random(fit, meets)]
+    advice = tuple(Advice(method, configuration, code, message) for code, message in said)
+    enough = float(math.ceil(need.high)) if need.high is not None else None
+    return Guidance(method, configuration, advice, meets, enough, _per_class(need, classes))
+
+
+def _per_class(need: Estimate, classes: int | None) -> Estimate | None:
+    if classes is None:
+        return None
+    ends = (need.estimate, need.low, need.high)
+    return Estimate(*(None if end is None else float(math.ceil(end / classes)) for end in ends))
+
+
+def _reach(fit: ScalingFit, other: ScalingFit | None, gap: float) -> list[tuple[str, str]]:
+    """Raise k or lower the floor, by what each would gain; whose floor it is, by random's."""
+    need, chance = required_k(fit, gap).k, fit.unreachable(gap)
+    if need.estimate is None or chance >= DECIDED:
+        sure = f"with confidence {100 * chance:.0f} %"
+        if other is not None and other.unreachable(gap) >= 0.5:
+            own = "" if other is fit else f", and that of random samples ({other.floor.text(2)}) is too"
+            message = (
+                f"Train longer or change the configuration: the floor {fit.floor.text(2)} is above the target, {sure}"
+                f"{own}, so it is hardly the method's."
+            )
+            return [("train_longer", message)]
+        message = (
+            f"Lower the floor: it is {fit.floor.text(2)}, above the target, {sure}; more samples do not help. Distil "
+            "longer or by another method, and see whether the training itself is long enough."
+        )
+        return [("lower_floor", message)]
+    if need.estimate <= fit.largest_k:
+        return []
+    trade = floor_versus_k(fit, fit.largest_k)
+    gain = f"twice k gains {_points(trade.double_k)}, a floor lower by a tenth {_points(trade.lower_floor)}"
+    if trade.advice == "lower the floor":
+        return [("lower_floor", f"Lower the floor rather than raise k: at k = {fit.largest_k:,.0f} {gain}.")]
+    if need.estimate > REACH * fit.largest_k:
+        message = f"Measure a larger k first: about {need.estimate:,.0f} samples are far beyond the largest k measured."
+        return [("measure_larger_k", message)]
+    return [("raise_k", f"Raise k to about {need.text(3, whole=True)}: at k = {fit.largest_k:,.0f} {gain}.")]
+
+
+def _points(gain: Estimate) -> str:
+    return "nothing that is known" if gain.estimate is None else f"{100 * gain.estimate:.2g} points"
+
+
+def _precision(fit: ScalingFit, need: Estimate) -> list[tuple[str, str]]:
+    """Where an answer has an open end: what makes it so."""
+    if need.estimate is None or need.high is not None:
+        return []
+    if reference_share(fit) > 0.5:
+        message = (
+            f"Train more full-data seeds: the reference's error ({fit.levels.shift_sd:.4f}) is most of the doubt about "
+            "the floor, and leaves the required k without an upper end."
+        )
+        return [("more_reference_seeds", message)]
+    return [("more_runs", "More sets or a larger k are needed: the required k has no upper end yet.")]
+
+
+def _random(fit: ScalingFit, meets: Estimate | None) -> list[tuple[str, str]]:
+    """Where distilling stops paying."""
+    if meets is None or meets.estimate is None:
+        return []
+    if meets.estimate <= fit.smallest_k:
+        return [("take_random", "Take random real samples: nowhere do they do more than a point worse.")]
+    message = f"Beyond k = {meets.text(3, whole=True)} take random real samples: there they do less than a point worse."
+    return [("take_random", message)]
+
+
+def meeting_k(fit: ScalingFit, other: ScalingFit, gap: float, *, margin: float = INDIFFERENT) -> Estimate:
+    """The least k from which a law stays within `margin` of the gap of another (random's), by draws of both laws.
+
+    An estimate of None: not up to ten times the largest k. Both laws share the reference, whose error cancels.
+    """
+    own, reach = cloud(fit, gap, seed=1), REACH * max(fit.largest_k, other.largest_k)
+    ks = np.geomspace(max(fit.smallest_k, other.smallest_k), reach, _GRID)
+
+    def last_better(a: Cloud, b: Cloud) -> Any:
+        better = (b.gap(ks) - b.shift) - (a.gap(ks) - a.shift) > margin  # (k, draws)
+        last = np.where(better.any(0), len(ks) - 1 - np.argmax(better[::-1], axis=0), -1)
+        return np.append(ks, np.inf)[np.minimum(last + 1, len(ks))]
+
+    found = last_better(own, cloud(other, gap, seed=2))
+    low, middle, high = np.quantile(found, (0.025, 0.5, 0.975), method="nearest")
+    return Estimate.of(float(middle), float(low), float(high))
