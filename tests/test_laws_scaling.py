@@ -286,3 +286,37 @@ def test_a_bad_set_moves_a_robust_fit_less() -> None:
     plain, robust = (fit_scaling(k, bad, sets, reference_errors=references, robust=one) for one in (False, True))
     truth = float(world.gap(1000))
     assert abs(robust.gap(1000).estimate - truth) < 0.5 * abs(plain.gap(1000).estimate - truth)  # type: ignore[operator]
+
+
+def test_the_posterior_of_a_fixed_exponent_is_the_t_interval_of_least_squares() -> None:
+    """Flat priors on floor and amplitude, away from zero: Bayes and least squares agree."""
+    quiet = World(set_sd=0.004, seed_sd=0.004, reference_sd=0.001)
+    bayes, profile = (fit(quiet, 18, exponent=0.5, interval=one) for one in ("bayes", "profile"))
+    for mine, other in ((bayes.floor, profile.floor), (bayes.amplitude, profile.amplitude)):
+        assert mine.low == pytest.approx(other.low, abs=0.12 * other.width)
+        assert mine.high == pytest.approx(other.high, abs=0.12 * other.width)
+
+
+def test_the_posterior_allows_that_there_is_no_floor() -> None:
+    """Its prior has a mass at 0; and it is repeatable."""
+    first, again = (fit(World(floor=0.0), 3, interval="bayes", seed=1) for _ in range(2))
+    assert first.floor.low == 0
+    assert first.gap(1000) == again.gap(1000)
+    assert fit(World(set_sd=0.002, seed_sd=0.002, reference_sd=0.0005), 3, interval="bayes").floor.low > 0.05  # type: ignore[operator]
+
+
+def test_the_bayesian_intervals_hold_the_truth() -> None:
+    """40 tables each with the floor there and not: coverage of .92 and more in the long run (120 tables)."""
+    for world in (World(), World(floor=0.0)):
+        held = []
+        for drawn in range(40):
+            found = fit(world, 2000 + drawn, interval="bayes")
+            need = world.floor + 0.04
+            held.append(
+                [
+                    found.floor.covers(world.floor),
+                    found.exponent.covers(0.5),
+                    found.required_k(need).covers(world.required(need)),
+                ]
+            )
+        assert np.mean(held, axis=0).min() >= 0.92 - 3 * math.sqrt(0.95 * 0.05 / 40)

@@ -33,18 +33,21 @@ def laws(
     ] = False,
     pair: Annotated[bool, typer.Option(help="Set each run against the reference of its own seed.")] = False,
     robust: Annotated[bool, typer.Option(help="Let sets far from the law count less (Huber).")] = False,
-    bootstrap: Annotated[bool, typer.Option(help="Intervals by resampling sets, 3 a level or more.")] = False,
+    by: Annotated[str, typer.Option("--interval", help="profile, cluster_bootstrap or bayes.")] = "profile",
     as_json: JsonOption = False,
 ) -> None:
     """Fit the scaling law to a table of results, limbeck's own or any other."""
     from limbeck.laws import answer, read_rows
+    from limbeck.laws.scaling import INTERVALS
 
+    if by not in INTERVALS:
+        raise BadSetting(f"'{by}' is no kind of interval. {nearest(by, INTERVALS)}")
     fitted = answer(
         read_rows(rows),
         gap or [],
         at or [],
         exponent=0.5 if fixed_exponent else "free",
-        interval="cluster_bootstrap" if bootstrap else "profile",
+        interval=by,
         pool=pool,
         pair=pair,
         robust=robust,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,12 +20,14 @@ from limbeck.laws.bootstrap import cluster_bootstrap
 from limbeck.laws.estimate import Estimate
 from limbeck.laws.levels import Floats, Levels, level_means
 from limbeck.laws.notes import Code, Note
+from limbeck.laws.posterior import posterior
 from limbeck.laws.profile import Functional, Profile, Region
 from limbeck.laws.projection import Optimum, optimum
 from limbeck.laws.robust import flag_outliers, huber_levels
 
 Exponent = float | Literal["free"]
-Interval = Literal["profile", "cluster_bootstrap"]
+Interval = Literal["profile", "cluster_bootstrap", "bayes"]
+INTERVALS: tuple[Interval, ...] = get_args(Interval)
 
 
 @dataclass(frozen=True)
@@ -138,8 +140,8 @@ def fit_scaling(
 
     `reference_errors`: errors of the full-data runs, `(runs,)`, or the pair (sd of one run, number of runs): their mean
     was subtracted from every gap, so its error is common to all k and widens the intervals. `exponent` is free in
-    [0.08, 2.5] or a number. `robust` weighs sets by Huber's function (c = 1.345). `interval` is the profile set, or a
-    bootstrap over sets, which is refused below three sets a level. `seed` is of the bootstrap only.
+    [0.08, 2.5] or a number. `robust` weighs sets by Huber's function (c = 1.345). `interval` is the profile set, a
+    bootstrap over sets, which is refused below three sets a level, or quantiles of a posterior. `seed` is of the draws.
 
     Raises `BadData` for fewer levels than parameters (3; 2 with a fixed exponent) and for numbers that are not finite.
     """
@@ -177,6 +179,8 @@ def fit_levels(
     profile = _profile(levels, df, fixed, level)
     if interval == "cluster_bootstrap":
         region: Region | None = cluster_bootstrap(levels, fixed, level, seed)
+    elif interval == "bayes":
+        region = posterior(profile, level, seed) if df > 0 else None
     else:
         region = profile.region(level) if df > 0 else None
     return ScalingFit(levels, profile.best, profile, region, level, interval, tuple(notes))
