@@ -9,14 +9,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from limbeck.architectures import ACTIVATIONS
+from limbeck.calibration import quickest
 from limbeck.configuration import Configuration
+from limbeck.ensemble import Ensemble
 from limbeck.errors import Diverged, NotApplicable
 from limbeck.samples import Domain, Samples
 from limbeck.streams import borrowed_global, derive, stream
@@ -27,12 +29,15 @@ Memory = Literal["constant", "graph", "tesla"]
 
 PIECE_BYTES = 8 * 2**20  # of the largest map: a few maps of this size fit the second and third level caches
 PIECE_ELSEWHERE = 4096
+CALIBRATION_STEPS = 3
 
 
 class Network:
     """A module as pure functions of one flat parameter vector and its buffers."""
 
-    def __init__(self, build: Callable[[], nn.Module], dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self, build: Callable[[], nn.Module], dtype: torch.dtype = torch.float32, sample_dimensions: int = 3
+    ) -> None:
         self._build = build
         self.dtype = dtype
         with borrowed_global(0, "structure"):
@@ -43,6 +48,8 @@ class Network:
         self._sizes = [parameter.numel() for _, parameter in named]
         linear = [part for part in self.module.modules() if isinstance(part, nn.Linear)]
         self._head = linear[-1] if linear else None
+        self._ensemble = Ensemble.of(self.module)
+        self._sample_dimensions = sample_dimensions
         self._largest: dict[torch.Size, int] = {}
 
     def initial(self, seed: int) -> tuple[Tensor, Buffers]:
@@ -85,6 +92,25 @@ class Network:
         """Logits (n, classes). In training mode, running statistics in `buffers` are updated in place."""
         self.module.train(training)
         return functional_call(self.module, (self.unflatten(vector), buffers), (x,))
+
+    def stacked_logits(self, vectors: Tensor, buffers: Buffers, x: Tensor, training: bool = False) -> Tensor:
+        """Logits (networks, n, classes) of networks (networks, p) with stacked buffers.
+
+        x is (n, *shape), which all share, or (networks, n, *shape). The layers are called side by side where they are
+        all known to `Ensemble`, and else under `vmap`.
+        """
+        shared = x.dim() == 1 + self._sample_dimensions
+        if self._ensemble:
+            pieces = torch.split(vectors, self._sizes, dim=-1)
+            named = {
+                name: piece.view(len(vectors), *shape)
+                for name, piece, shape in zip(self._names, pieces, self._shapes, strict=True)
+            }
+            return self._ensemble.logits(named, buffers, x, shared, training)
+        forward = vmap(
+            lambda v, b, z: self.logits(v, b, z, training), (0, 0, None if shared else 0), randomness="different"
+        )
+        return forward(vectors, buffers, x)
 
     def features_and_logits(
         self, vector: Tensor, buffers: Buffers, x: Tensor, training: bool = False
@@ -200,7 +226,8 @@ class Dynamics:
         self.dtype = dtype
         self.configuration.augmentation.check(domain)
         self.configuration.domain.check(domain)
-        self.network = Network(lambda: self.configuration.architecture.build(domain), dtype)
+        build = self.configuration.architecture.build
+        self.network = Network(lambda: build(domain), dtype, len(domain.shape))
         self.network.module.to(self.device)
 
     def initial(self, seed: int) -> State:
@@ -256,8 +283,7 @@ class Dynamics:
         """The training loss: a scalar, or (networks,) where the vector is stacked."""
         if vector.dim() == 1:
             return soft_cross_entropy(self.network.logits(vector, buffers, x, training=True), y)
-        forward = vmap(lambda v, b, z: self.network.logits(v, b, z, training=True), randomness="different")
-        return soft_cross_entropy(forward(vector, buffers, x), y)
+        return soft_cross_entropy(self.network.stacked_logits(vector, buffers, x, training=True), y)
 
     @torch.no_grad()
     def predict(self, state: State, x: Tensor) -> Tensor:
@@ -327,21 +353,40 @@ def train_many(
 ) -> list[Trained]:
     """Train one network a seed, on shared samples or on one set each (all of one size).
 
-    `loop` trains one after the other; `stacked` trains all at once under vmap; `auto` stacks where that was measured
-    to win. The results are equal up to float rounding: 1e-9 relative in float64; in float32, rounding grows with
-    the number of steps. A parameter without a slope, as a bias before a norm, has nothing but rounding to follow, and
-    an adaptive optimizer with a small epsilon makes whole steps of it; the network's function is not changed by them.
+    `loop` trains one after the other; `stacked` trains all at once, their layers side by side; `auto` takes what was
+    quicker in a few measured steps, which this machine remembers. The results are equal up to float rounding: 1e-9
+    relative in float64; in float32, rounding grows with the number of steps. A parameter without a slope, as a bias
+    before a norm, has nothing but rounding to follow, and an adaptive optimizer with a small epsilon makes whole steps
+    of it; the network's function is not changed by them.
     """
+    shared = isinstance(samples, Samples)
     sets = [samples] * len(seeds) if isinstance(samples, Samples) else list(samples)
     if how == "auto":
-        how = "stacked" if _stacking_wins(dynamics, sets) else "loop"
-    if how == "loop" or len(seeds) == 1:
+        how = _quicker(dynamics, sets, seeds, shared) if len(seeds) > 1 else "loop"
+    if how == "loop" or len(seeds) <= 1:
         return [train(dynamics, part, seed) for part, seed in zip(sets, seeds, strict=True)]
     begun = time.perf_counter()
-    sets = [part.to(dynamics.device, dynamics.dtype) for part in sets]
-    schedule = dynamics.configuration.schedule
+    state = _train_stacked(dynamics, sets, seeds, dynamics.configuration.schedule.steps, shared)
+    _check_finite(state.vector, dynamics, state.step)
+    seconds = (time.perf_counter() - begun) / len(seeds)
+    return [Trained(single, seed, seconds) for single, seed in zip(_unstack(state), seeds, strict=True)]
+
+
+def _train_stacked(
+    dynamics: Dynamics, sets: Sequence[Samples], seeds: Sequence[int], steps: int, shared: bool
+) -> State:
+    """The stacked state after some steps. Where all see the same batch at every step, it is passed once."""
+    batch = dynamics.configuration.schedule.batch
+    sets = [part.to(dynamics.device, dynamics.dtype) for part in (sets[:1] if shared else sets)] * (
+        len(seeds) if shared else 1
+    )
+    same = shared and len(sets[0]) <= batch and dynamics.configuration.augmentation.variant_name() == "none"
     state = _stack([dynamics.initial(derive(seed, "init")) for seed in seeds])
-    plans = [batches(seed, len(part), schedule.batch, schedule.steps) for part, seed in zip(sets, seeds, strict=True)]
+    if same:
+        for _ in range(steps):
+            state = dynamics.step(state, sets[0].x, sets[0].y)
+        return state
+    plans = [batches(seed, len(part), batch, steps) for part, seed in zip(sets, seeds, strict=True)]
     for indices in zip(*plans, strict=True):
         views = [
             dynamics.view(part.x[index], part.y[index], seed, state.step)
@@ -349,9 +394,26 @@ def train_many(
         ]
         x, y = (torch.stack(parts) for parts in zip(*views, strict=True))
         state = dynamics.step(state, x, y)
-    _check_finite(state.vector, dynamics, schedule.steps)
-    seconds = (time.perf_counter() - begun) / len(seeds)
-    return [Trained(single, seed, seconds) for single, seed in zip(_unstack(state), seeds, strict=True)]
+    return state
+
+
+def _quicker(dynamics: Dynamics, sets: Sequence[Samples], seeds: Sequence[int], shared: bool) -> How:
+    """`loop` or `stacked`, by the quickest of a few steps of each on this machine."""
+    if len({len(part) for part in sets}) != 1:
+        return "loop"
+    parts = dynamics.configuration.parts
+    work = [*(part.spec for part in parts[:3]), dynamics.configuration.schedule.batch, list(dynamics.domain.shape)]
+    size = [dynamics.domain.classes, len(sets[0]), len(seeds), shared]
+
+    def one_after_the_other() -> None:
+        for part, seed in zip(sets, seeds, strict=True):
+            train(dynamics, part, seed, steps=CALIBRATION_STEPS)
+
+    def at_once() -> None:
+        _train_stacked(dynamics, sets, seeds, CALIBRATION_STEPS, shared)
+
+    ways: dict[str, Callable[[], object]] = {"loop": one_after_the_other, "stacked": at_once}
+    return cast(How, quickest("train_many", [*work, *size, str(dynamics.dtype)], ways, str(dynamics.device)))
 
 
 def unroll(
@@ -478,16 +540,6 @@ def _unstack(state: State) -> list[State]:
 
 def _copied(buffers: Buffers) -> Buffers:
     return {name: buffer.clone() for name, buffer in buffers.items()}
-
-
-def _stacking_wins(dynamics: Dynamics, sets: list[Samples]) -> bool:
-    """Stacking pays where a step is bound by launches, not by arithmetic: few operations a step and network."""
-    if len(sets) < 2 or len({len(part) for part in sets}) != 1:
-        return False
-    if dynamics.device.type != "cpu":
-        return True
-    batch = min(len(sets[0]), dynamics.configuration.schedule.batch)
-    return dynamics.configuration.architecture.flops(dynamics.domain) * batch < 2e7
 
 
 def _check_finite(vector: Tensor, dynamics: Dynamics, steps: int) -> None:

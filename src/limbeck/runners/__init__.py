@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from typing import Any
 
 from limbeck.errors import UnknownName
@@ -72,9 +74,25 @@ def one_thread() -> Iterator[None]:
     """One torch thread, as everywhere else: sums over another number of threads differ in the last bits."""
     import torch
 
+    keep_freed_memory()
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@cache
+def keep_freed_memory() -> None:
+    """Let this process keep the memory that it frees, for its next maps, where its C library is glibc.
+
+    By default glibc gives every map of more than 32 MiB back to the system, and smaller ones when enough are free at
+    the top: a training step of the literature's ConvNet at width 32 then fetches 13,000 pages anew, a third of its
+    time. No number changes; the process stays as large as it once was.
+    """
+    no_trimming, no_mapping = (-1, 2**31 - 1), (-4, 0)  # M_TRIM_THRESHOLD and M_MMAP_MAX of mallopt(3)
+    with suppress(OSError, AttributeError):
+        adjust = ctypes.CDLL("libc.so.6").mallopt
+        for parameter, value in (no_trimming, no_mapping):
+            adjust(parameter, value)
