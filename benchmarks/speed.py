@@ -1,0 +1,489 @@
+"""limbeck against the published algorithms in straightforward PyTorch, both sides in one run, on this machine's cores.
+
+Plain is one process with a thread for each of two cores, as a research script runs; limbeck is two processes with one
+thread each, as its runner does, so where one piece of work can't be split (a step) its figure is the time of two at
+once, halved. Both sides are timed in turn, in processes that stay alive; a row is the median of n turns, and its ratio
+the median over turns of plain / limbeck with the smallest and the largest. Samples are random numbers in the shapes of
+Fashion-MNIST and of the digits: times do not depend on their values.
+
+    python benchmarks/speed.py                    prints the table
+    python benchmarks/speed.py --rows dm,digits   some rows alone
+    python benchmarks/speed.py --write            writes docs/results/speed.md and speed.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import random
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Work = Callable[[], float]
+"""Does a piece of work and returns its seconds, scaled to the whole where only a declared fraction is run."""
+
+CORES = 2
+CLASSES, REAL, PER_CLASS = 10, 6000, 10
+FASHION, DIGITS = (1, 28, 28), (1, 8, 8)
+CONVNET = "convnet(width=32, depth=3)"
+FASHION_CONFIGURATIONS = [
+    f"{CONVNET}/{optimizer}/{views}"
+    for optimizer, views in (("sgd", "none"), ("adamw", "siamese"), ("adamw", "none"), ("sgd", "siamese"))
+]
+SMALL = "convnet(width=16, depth=2)"
+DIGITS_CONFIGURATIONS = ["mlp/sgd(lr=0.05)", f"{SMALL}/adamw", "mlp/adamw", f"{SMALL}/sgd(lr=0.02)"]
+STUDY = Path(__file__).parents[1] / "studies" / "digits.toml"
+
+
+def timed(work: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+def images(count: int, shape: tuple[int, ...]) -> tuple[Any, Any]:
+    """Random images and their labels, class by class."""
+    import torch
+
+    x = torch.randn(count, *shape, generator=torch.Generator().manual_seed(count))
+    return x, (torch.arange(count) * CLASSES).div(count, rounding_mode="floor")
+
+
+# plain
+
+
+def plain_network(text: str, shape: tuple[int, ...]) -> Any:
+    from plain.network import MLP, ConvNet
+
+    if text.startswith("mlp"):
+        return MLP(shape, CLASSES)
+    return ConvNet(shape, CLASSES, *((32, 3) if "32" in text else (16, 2)))
+
+
+def plain_rule(text: str) -> Any:
+    import torch
+
+    if "adamw" in text:
+        return lambda parameters: torch.optim.AdamW(parameters, lr=1e-3)
+    return lambda parameters: torch.optim.SGD(parameters, lr=0.01, momentum=0.9)
+
+
+def plain_dm(shape: tuple[int, ...] = FASHION, network: str = CONVNET, per_class: int = PER_CLASS) -> Work:
+    import torch
+
+    from plain import dm
+    from plain.data import RealImages
+
+    x, labels = images(REAL if shape == FASHION else 1300, shape)
+    real = RealImages(x, labels, CLASSES)
+    synthetic = torch.randn(CLASSES * per_class, *shape, requires_grad=True)
+    optimizer = torch.optim.SGD([synthetic], lr=1.0, momentum=0.5)
+    return lambda: timed(lambda: dm.step(plain_network(network, shape), real, synthetic, optimizer, per_class))
+
+
+def plain_dc_parts(shape: tuple[int, ...], network: str, per_class: int) -> tuple[Work, Work]:
+    """One update of the set, and one epoch on it."""
+    import torch
+
+    from plain import dc
+    from plain.data import RealImages
+
+    x, labels = images(REAL if shape == FASHION else 1300, shape)
+    real = RealImages(x, labels, CLASSES)
+    synthetic = torch.randn(CLASSES * per_class, *shape, requires_grad=True)
+    own = torch.arange(CLASSES).repeat_interleave(per_class)
+    optimizer = torch.optim.SGD([synthetic], lr=0.1, momentum=0.5)
+    module = plain_network(network, shape)
+    epochs = 4
+    return (
+        lambda: timed(lambda: dc.match(module, real, synthetic, optimizer, per_class)),
+        lambda: timed(lambda: dc.follow(module, synthetic, own, epochs)) / epochs,
+    )
+
+
+def plain_dc() -> Work:
+    match, epoch = plain_dc_parts(FASHION, CONVNET, PER_CLASS)
+    return lambda: PER_CLASS * match() + (PER_CLASS - 1) * 50 * epoch()
+
+
+class Fraction:
+    """What is run of the whole: `steps` of `of` epochs, one in `tests` of the test samples, all `seeds`."""
+
+    def __init__(self, steps: int, of: int, tests: int, seeds: int) -> None:
+        self.steps, self.of, self.tests, self.seeds = steps, of, tests, seeds
+
+
+def plain_evaluate(configurations: list[str], shape: tuple[int, ...], k: int, tested: int, fraction: Fraction) -> Work:
+    from plain.evaluate import evaluate
+
+    held = images(k, shape)
+    tests = [images(tested // fraction.tests, shape)]
+
+    def work() -> float:
+        training = testing = 0.0
+        for text in configurations:
+            for _ in range(fraction.seeds):
+                module, rule = plain_network(text, shape), plain_rule(text)
+                begun = time.perf_counter()
+                evaluate(module, held, [], rule, fraction.steps, siamese="siamese" in text)
+                between = time.perf_counter()
+                evaluate(module, held, tests, rule, 0)
+                training += between - begun
+                testing += time.perf_counter() - between
+        return training * fraction.of / fraction.steps + testing * fraction.tests
+
+    return work
+
+
+FASHION_EVALUATION = (FASHION_CONFIGURATIONS, FASHION, 100, 16000, Fraction(5, 300, 16, 4))
+DIGITS_EVALUATION = (DIGITS_CONFIGURATIONS, DIGITS, 50, 500, Fraction(50, 150, 1, 16))
+
+
+def plain_study() -> Work:
+    """The demo study's work from its components, each timed and multiplied by how often the study does it."""
+    import tomllib
+
+    held = tomllib.loads(STUDY.read_text())
+    replicates = held["sets"] * held["seeds"] * len(held["methods"])
+    dms, dcs = ([text for text in held["methods"] if text.startswith(name)] for name in ("dm", "dc"))
+    steps = {text: int(text.split("steps=")[1].split(",")[0].rstrip(")")) for text in (*dms, *dcs)}
+    epochs = {1: 1, 2: 6, 5: 23, 10: 50, 20: 25}  # of dc at each size, as its recipe interpolates the published ones
+    evaluations = {
+        per_class: [
+            plain_evaluate([text], DIGITS, CLASSES * per_class, 500, Fraction(30, 150, 1, 1))
+            for text in held["configurations"]
+        ]
+        for per_class in held["per_class"]
+    }
+    references = [plain_evaluate([text], DIGITS, 256, 500, Fraction(30, 150, 1, 1)) for text in held["configurations"]]
+    dm_steps = {k: plain_dm(DIGITS, SMALL, k) for k in held["per_class"]}
+    dc_parts = {k: plain_dc_parts(DIGITS, SMALL, k) for k in held["per_class"]}
+
+    def work() -> float:
+        total = sum(replicates * each() for several in evaluations.values() for each in several)
+        total += held["reference_seeds"] * sum(each() for each in references)
+        for per_class in held["per_class"]:
+            total += held["sets"] * sum(steps[text] for text in dms) * dm_steps[per_class]()
+            match, epoch = dc_parts[per_class]
+            trained = 1 - 1 / per_class  # a network is replaced, not trained, after its last update
+            total += held["sets"] * sum(steps[text] for text in dcs) * (match() + epochs[per_class] * trained * epoch())
+        return total
+
+    return work
+
+
+# limbeck
+
+
+def source(shape: tuple[int, ...]) -> Any:
+    from limbeck.sources import Source
+
+    x, labels = images(REAL + 600 if shape == FASHION else 1300, shape)
+    return Source.from_arrays(x.numpy(), labels.numpy(), x[::10].numpy(), labels[::10].numpy(), layout="nchw")
+
+
+def ours_distillation(method: str) -> Any:
+    import torch
+
+    from limbeck.distillation import _Task
+    from limbeck.pool import Pool
+
+    configuration = f"{CONVNET}/sgd/cosine(steps=300)"
+    pool = Pool.of([configuration], "equal")
+    return _Task.prepare(source(FASHION), method, configuration, pool, PER_CLASS, 0, None, "cpu", torch.float32)
+
+
+def ours_dm(part: int) -> Work:
+    task = ours_distillation("dm(steps=1000)")
+    run = task.start()
+    return lambda: timed(lambda: task.advance(run)) / CORES
+
+
+def ours_dc(part: int) -> Work:
+    from limbeck.states.synthetic_path import SyntheticPath
+
+    task = ours_distillation("dc(steps=1000, length=1)")  # a new network after each update: no training in it
+    run = task.start()
+    epochs = 4
+    path = SyntheticPath(length=PER_CLASS, epochs=epochs)
+
+    def work() -> float:
+        match = timed(lambda: task.advance(run))
+        synthetic = task.unfold(run.tensors)
+        epoch = timed(lambda: path.advance(task.scene, run.carry, 0, synthetic)) / epochs
+        return (PER_CLASS * match + (PER_CLASS - 1) * 50 * epoch) / CORES
+
+    return work
+
+
+def ours_evaluate(
+    part: int, configurations: list[str], shape: tuple[int, ...], k: int, tested: int, fraction: Fraction
+) -> Work:
+    """This process's half of the configurations."""
+    from limbeck.dynamics import Dynamics, error_and_loss, train_many
+    from limbeck.samples import Domain, Samples
+
+    mine = configurations[part::CORES]
+    held = Samples.hard(*images(k, shape), CLASSES)
+    test = Samples.hard(*images(tested // fraction.tests, shape), CLASSES)
+    domain = Domain(shape, CLASSES)
+
+    def work() -> float:
+        training = testing = 0.0
+        for text in mine:
+            begun = time.perf_counter()
+            dynamics = Dynamics(f"{text}/cosine(steps={fraction.steps})", domain)
+            runs = train_many(dynamics, held, list(range(fraction.seeds)))
+            between = time.perf_counter()
+            for run in runs:
+                error_and_loss(dynamics, run.state, test)
+            training += between - begun
+            testing += time.perf_counter() - between
+        return training * fraction.of / fraction.steps + testing * fraction.tests
+
+    return work
+
+
+def ours_study(part: int) -> Work:
+    """The whole study from its file to its table, by the processes runner, its start included. One part runs it."""
+
+    def work() -> float:
+        with tempfile.TemporaryDirectory() as runs:
+            command = [sys.executable, "-m", "limbeck", "study", "run", str(STUDY), "--runner", "processes"]
+            return timed(lambda: subprocess.run([*command, "--runs", runs], check=True, stdout=subprocess.DEVNULL))
+
+    return work if part == 0 else lambda: 0.0
+
+
+# rows
+
+# name: what is done, plain, limbeck, turns, goal
+ROWS: dict[str, tuple[str, Callable[[], Work], Callable[[int], Work], int, float]] = {
+    "dm": ("DM step, 10 per class", plain_dm, ours_dm, 9, 3.0),
+    "dc": ("DC outer iteration, 10 per class (50 epochs; 1 update and 4 epochs timed)", plain_dc, ours_dc, 5, 3.0),
+    "evaluate": (
+        "evaluating 16 networks (4 configurations x 4 seeds), 300 epochs of 100 images (5 epochs timed)",
+        lambda: plain_evaluate(*FASHION_EVALUATION),
+        lambda part: ours_evaluate(part, *FASHION_EVALUATION),
+        5,
+        2.5,
+    ),
+    "digits": (
+        "digits: 64 small networks (4 configurations x 16 seeds), 150 epochs of 50 images (50 timed)",
+        lambda: plain_evaluate(*DIGITS_EVALUATION),
+        lambda part: ours_evaluate(part, *DIGITS_EVALUATION),
+        5,
+        4.0,
+    ),
+    "study": ("the demo study as a whole (plain from its timed parts)", plain_study, ours_study, 3, 3.0),
+}
+MTT = "MTT step, 20 synthetic steps"
+
+
+def serve(side: str, row: str, part: int, threads: int) -> None:
+    """A worker: set up once, then do the work at every line that comes in."""
+    import torch
+
+    if side == "plain":
+        torch.set_num_threads(threads)
+        random.seed(0)
+        work = ROWS[row][1]()
+    else:
+        from limbeck.runners import keep_freed_memory
+
+        torch.set_num_threads(1)
+        keep_freed_memory()
+        work = ROWS[row][2](part)
+    if row != "study" or side == "plain":
+        work()  # to warm up
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        print(json.dumps(work()), flush=True)
+
+
+class Worker:
+    """A process that serves one side of a row."""
+
+    def __init__(self, side: str, row: str, part: int, count: int) -> None:
+        threads = str(count)
+        environment = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+        command = [sys.executable, __file__, "--serve", side, row, str(part), threads]
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)
+        self.hear()
+
+    def hear(self) -> str:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError("a worker of the benchmark ended; its error stands above")
+        return line
+
+    def go(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+def compare(row: str, turns: int, threads: int) -> dict[str, Any]:
+    """Seconds of both sides over turns; limbeck's two processes work at the same time."""
+    plain, ours = Worker("plain", row, 0, threads), [Worker("ours", row, part, 1) for part in range(CORES)]
+    found: dict[str, list[float]] = {"plain": [], "limbeck": []}
+    for _ in range(turns):
+        plain.go()
+        found["plain"].append(float(plain.hear()))
+        for worker in ours:
+            worker.go()
+        found["limbeck"].append(max(float(worker.hear()) for worker in ours))
+    for worker in (plain, *ours):
+        worker.end()
+    return found
+
+
+def measure_mtt(side: str, steps: int) -> dict[str, float]:
+    """Seconds of a trajectory-matching step and the growth of this process's resident set, on one thread."""
+    import torch
+
+    from limbeck.dynamics import Dynamics
+    from limbeck.samples import Domain, Samples
+    from limbeck.surrogates import Moment
+    from limbeck.surrogates.trajectory import Trajectory
+    from plain import mtt
+
+    torch.set_num_threads(1)
+    dynamics = Dynamics(f"{CONVNET}/sgd(momentum=0)/none/constant", Domain(FASHION, CLASSES))
+    x, labels = images(CLASSES * PER_CLASS, FASHION)
+    pixels, rate = x.requires_grad_(), torch.tensor(0.01, requires_grad=True)
+    state, target = dynamics.initial(0), dynamics.initial(1).vector
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    begun = time.perf_counter()
+    if side == "plain":
+        module = plain_network(CONVNET, FASHION)
+        loss = mtt.matching_loss(module, state.vector, target, pixels, labels, rate, steps)
+    else:
+        moment = Moment(dynamics, state, 0, target, {"step_size": rate})
+        samples = Samples.hard(pixels, labels, CLASSES)
+        loss = Trajectory(synthetic_steps=steps).value(moment, samples, samples)
+    loss.backward()
+    seconds = time.perf_counter() - begun
+    return {"seconds": seconds, "mib": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024}
+
+
+def compare_mtt(turns: int) -> dict[str, list[dict[str, float]]]:
+    found: dict[str, list[dict[str, float]]] = {"plain 20": [], "limbeck 20": [], "limbeck 80": []}
+    for turn in range(turns):
+        for key, several in found.items():
+            if key.endswith("80") and turn >= 3:
+                continue
+            command = [sys.executable, __file__, "--mtt", *key.split()]
+            output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            several.append(json.loads(output.splitlines()[-1]))
+    return found
+
+
+def spread(values: list[float], form: str = ".2f") -> str:
+    return f"{statistics.median(values):{form}} [{min(values):{form}}, {max(values):{form}}]"
+
+
+def mtt_lines(found: dict[str, list[dict[str, float]]]) -> list[str]:
+    """Rows of the table: times and peak memory."""
+    plain, ours, many = (found[key] for key in ("plain 20", "limbeck 20", "limbeck 80"))
+    time_ratios = [b["seconds"] / a["seconds"] for a, b in zip(plain, ours, strict=True)]
+    memory_ratios = [b["mib"] / a["mib"] for a, b in zip(plain, ours, strict=True)]
+    growth = [b["mib"] / a["mib"] for a, b in zip(ours, many, strict=False)]
+    each = {
+        key: (spread([run["seconds"] for run in runs]), spread([run["mib"] for run in runs], ".0f"))
+        for key, runs in found.items()
+    }
+    return [
+        f"| {MTT}: time, one thread | {each['plain 20'][0]} s | {each['limbeck 20'][0]} s | "
+        f"{spread(time_ratios)}x the time | <= 1.2x | {len(plain)} |",
+        f"| {MTT}: peak memory | {each['plain 20'][1]} MiB | {each['limbeck 20'][1]} MiB | "
+        f"{spread(memory_ratios, '.3f')}x the memory | <= 0.25x | {len(plain)} |",
+        f"| its memory at 80 synthetic steps against 20 | | {each['limbeck 80'][1]} MiB | "
+        f"{spread(growth)}x that at 20 | <= 1.3x | {len(many)} |",
+    ]
+
+
+def table(rows: list[str], turns: int, threads: int) -> tuple[str, dict[str, Any]]:
+    """The measured table as Markdown, and the figures behind it."""
+    import torch
+
+    kept: dict[str, Any] = {}
+    lines = []
+    for row in rows:
+        if row == "mtt":
+            kept[row] = compare_mtt(turns or 5)
+            lines += mtt_lines(kept[row])
+            continue
+        title, _, _, usual, goal = ROWS[row]
+        kept[row] = found = compare(row, turns or usual, threads)
+        ratios = [a / b for a, b in zip(found["plain"], found["limbeck"], strict=True)]
+        cells = [title, spread(found["plain"], ".3g") + " s", spread(found["limbeck"], ".3g") + " s"]
+        lines.append(f"| {' | '.join(cells)} | {spread(ratios)}x | >= {goal:g}x | {len(ratios)} |")
+        print(lines[-1], file=sys.stderr, flush=True)
+    head = [
+        "# Speed over the published algorithms in plain PyTorch",
+        "",
+        f"| work | plain, one process, {threads} threads | limbeck, two processes | plain / limbeck | goal | n |",
+        "|---|---|---|---|---|---|",
+    ]
+    load = os.getloadavg()[0]  # two threads that wait for each other suffer most where others want the cores too
+    notes = (__doc__ or "").split("\n\n")[1]
+    about = f"torch {torch.__version__}, {processor()}, {CORES} cores; load of the machine at the end {load:.1f}."
+    command = f"`python benchmarks/speed.py --write`, {datetime.date.today()}, {about}"
+    named = f"Networks: `{CONVNET}` on 1x28x28, `{SMALL}` and a 64-128-128-10 MLP on 1x8x8; 256 real images a class. "
+    named += "The plain side is `benchmarks/plain/`; that both compute the same is `tests/test_plain.py`. "
+    named += "Median [smallest, largest]."
+    return "\n".join([*head, *lines, "", notes, "", named, "", command, ""]), kept
+
+
+def processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--write", action="store_true", help="write docs/results/speed.md and speed.json")
+    every = "dm,dc,mtt,evaluate,digits,study"
+    parser.add_argument("--rows", default=every, help=f"some of {every}")
+    parser.add_argument("--turns", type=int, default=0, help="turns a row; 0 takes each row's own number")
+    parser.add_argument("--plain-threads", type=int, default=CORES, help="threads of the plain side")
+    parser.add_argument("--serve", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--mtt", nargs=2, help=argparse.SUPPRESS)
+    chosen: Any = parser.parse_args()
+    if chosen.serve:
+        serve(chosen.serve[0], chosen.serve[1], int(chosen.serve[2]), int(chosen.serve[3]))
+        return
+    if chosen.mtt:
+        print(json.dumps(measure_mtt(chosen.mtt[0], int(chosen.mtt[1]))))
+        return
+    text, kept = table(chosen.rows.split(","), chosen.turns, chosen.plain_threads)
+    print(text)
+    if chosen.write:
+        folder = Path(__file__).parents[1] / "docs" / "results"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "speed.md").write_text(text)
+        (folder / "speed.json").write_text(json.dumps(kept, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
