@@ -220,7 +220,7 @@ def ours_dc(part: int) -> Work:
     def work() -> float:
         match = timed(lambda: task.advance(run))
         synthetic = task.unfold(run.tensors)
-        epoch = timed(lambda: path.advance(task.scene, run.carry, 0, synthetic)) / epochs
+        epoch = timed(lambda: path.advance(task.scenes[0], run.carries[0], 0, synthetic)) / epochs
         return (PER_CLASS * match + (PER_CLASS - 1) * 50 * epoch) / CORES
 
     return work
