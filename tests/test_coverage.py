@@ -15,6 +15,7 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
 
+import faked
 from command import Command
 from limbeck.errors import BadData, BadSetting
 from limbeck.laws.censored import censored_fit, growth
@@ -37,9 +38,12 @@ from limbeck.laws.profiles import gap_profiles, read_all, risk_profile
 from limbeck.laws.scaling import fit_scaling
 from limbeck.laws.subfamilies import Family, masks, nested, stratified
 from limbeck.laws.worst import Runs, read_runs, worst_gaps
+from limbeck.runners import run_study
 from limbeck.testing.worlds import World
+from little import opened
 
 SMALL = World(clusters=8, copies=4)
+RATES = (0.01, 0.02, 0.05, 0.1)
 
 
 def points(seed: int, members: int, dims: int = 3) -> np.ndarray:
@@ -442,3 +446,20 @@ def test_the_verb_answers_a_table_in_a_sentence_first(limbeck: Command, tmp_path
     assert "--gap" in limbeck.refused("coverage", "rows.csv")
     assert "Give the study" in limbeck.refused("coverage", "rows.csv", "--gap", 0.15, "--distance", "function")
     assert "no method of the table" in limbeck.refused("coverage", "rows.csv", "--gap", 0.15, "--method", "mtt")
+
+
+def test_the_verb_measures_distances_of_a_study_once(limbeck: Command, tmp_path: Path) -> None:
+    texts = [f"mlp(width=8, depth=1)/{o}(lr={lr})/none/cosine(steps=4)" for o in ("sgd", "adamw") for lr in RATES]
+    folder = opened(tmp_path, configurations=texts, per_class=[1, 2, 3])
+    run_study(folder, "serial", execute=faked.QUICK)
+    words = ("coverage", folder.path, "--method", "random", "--distance", "function(seeds=2, probe=8)", "--json")
+    first = limbeck(*words)
+    assert first.code == 0, first.err
+    found = first.json
+    assert found["gap"] == 0.2  # the study's own target
+    assert [one["kind"] for one in found["distances"]] == ["function"]
+    assert found["configurations"] == [one.spec for one in folder.study.evaluated]
+    (kept,) = (folder.path / "distances").glob("*.json")
+    before = kept.stat().st_mtime_ns
+    assert limbeck(*words).json == found
+    assert kept.stat().st_mtime_ns == before
