@@ -25,6 +25,7 @@ from limbeck.laws.diagnostics import (
     lack_of_fit_p_value,
     leave_largest_out,
     runs_p_value,
+    signed_floor,
 )
 from worlds import Floats, World
 
@@ -161,6 +162,7 @@ def test_a_gap_that_ends_below_zero_is_told_and_a_positive_floor_is_not() -> Non
     found = fit(World(floor=-0.05, constant=0.6, set_sd=0.003, seed_sd=0.003, reference_sd=0.001), 7)
     assert (below_reference_p_value(found.levels, found) or 1) < 0.01
     assert found.best.floor == 0
+    assert signed_floor(found) == pytest.approx(-0.05, abs=0.03)
     above = [below_reference_p_value((one := fit(World(floor=0.0), drawn)).levels, one) for drawn in range(100)]
     assert np.mean([(p or 0) < 0.05 for p in above]) <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 100)
 

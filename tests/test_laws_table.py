@@ -278,3 +278,14 @@ def test_a_target_that_is_no_gap_is_refused(gap: float) -> None:
 def test_a_prediction_at_no_k_is_refused(k: float) -> None:
     with pytest.raises(BadData, match="at least 1"):
         answer(WORLD.rows(18), at=[k])
+
+
+def test_another_column_may_stand_for_k() -> None:
+    """Soft labels double a set's bytes: the same law, required bytes in place of required k."""
+    rows = [row | {"bytes": None if row["k"] is None else 800 * row["k"]} for row in WORLD.rows(19)]
+    by_k, by_bytes = (answer(rows, [0.15], axis=axis)["fits"][0] for axis in ("k", "bytes"))
+    assert by_bytes["exponent"] == pytest.approx(by_k["exponent"])
+    assert by_bytes["required_k"][0]["estimate"] == pytest.approx(800 * by_k["required_k"][0]["estimate"])
+    with pytest.raises(BadData, match="no column 'byte'") as raised:
+        answer(rows, axis="byte")
+    assert "bytes" in str(raised.value)

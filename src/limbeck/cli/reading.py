@@ -34,6 +34,7 @@ def laws(
     pair: Annotated[bool, typer.Option(help="Set each run against the reference of its own seed.")] = False,
     robust: Annotated[bool, typer.Option(help="Let sets far from the law count less (Huber).")] = False,
     by: Annotated[str, typer.Option("--interval", help="profile, cluster_bootstrap or bayes.")] = "profile",
+    axis: Annotated[str, typer.Option(help="The column that stands for k, such as bytes.")] = "k",
     as_json: JsonOption = False,
 ) -> None:
     """Fit the scaling law to a table of results, limbeck's own or any other."""
@@ -49,6 +50,7 @@ def laws(
         exponent=0.5 if fixed_exponent else "free",
         interval=by,
         pool=pool,
+        axis=axis,
         pair=pair,
         robust=robust,
     )

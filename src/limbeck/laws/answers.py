@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from limbeck.errors import BadData
+from limbeck.errors import BadData, nearest
 from limbeck.laws.alternatives import compare
-from limbeck.laws.decisions import floor_versus_k, required_k
+from limbeck.laws.decisions import diminishing_k, floor_versus_k, required_k
 from limbeck.laws.diagnostics import (
     exponent_statements,
     floor_p_value,
@@ -17,6 +17,7 @@ from limbeck.laws.diagnostics import (
     lack_of_fit_p_value,
     leave_largest_out,
     runs_p_value,
+    signed_floor,
     verdicts,
 )
 from limbeck.laws.estimate import Estimate
@@ -27,6 +28,7 @@ from limbeck.laws.scaling import Exponent, Interval, ScalingFit, fit_levels
 from limbeck.laws.table import Group, Row, groups
 
 CURVE_POINTS = 33
+ONE_POINT = 0.01  # of gap for e times the samples: where more hardly pay
 
 
 def answer(
@@ -40,6 +42,7 @@ def answer(
     robust: bool = False,
     pair: bool = False,
     pool: bool = False,
+    axis: str = "k",
 ) -> dict[str, Any]:
     """Fit the scaling law to every method and configuration of a table.
 
@@ -47,14 +50,23 @@ def answer(
     "configuration", "floor", "exponent", "amplitude", "saturation_k", "required_k": [{"gap", ...}], "predictions":
     [{"k", ...}], "notes": [{"code", "message"}], ...}]}`, estimates being `{"estimate", "low", "high"}` with None for
     an open end. Too few levels give a fit of None and a note. `pool` adds "pooled", what a method's laws have in common
-    (see `families`). Raises `BadData` for a table that can't be read.
+    (see `families`). `axis` is the column that stands for k, such as bytes: what a set costs to keep, soft labels
+    included. Raises `BadData` for a table that can't be read.
     """
     targets = [_target(gap) for gap in gaps]
     points = [_point(k) for k in at]
     settings = {"exponent": exponent, "interval": interval, "level": level, "robust": robust}
-    held = groups(rows, pair=pair)
+    held = groups(rows if axis == "k" else _along(rows, axis), pair=pair)
     fits = [_group(group, targets, points, settings) for group in held]
     return {"fits": fits} | (families(held, fits, level=level, robust=robust) if pool else {})
+
+
+def _along(rows: Iterable[Row], axis: str) -> list[Row]:
+    """Rows with another column for k."""
+    table = list(rows)
+    if not any(axis in row for row in table):
+        raise BadData(f"the table has no column '{axis}'. {nearest(axis, {name for row in table for name in row})}")
+    return [{**row, "k": row.get(axis)} for row in table]
 
 
 def _target(gap: float) -> float:
@@ -167,4 +179,6 @@ def _diagnostics(fit: ScalingFit) -> dict[str, Any]:
         "runs_p": runs_p_value(fit),
         "leave_largest_out": left_out.to_dict() if left_out else None,
         "floor_versus_k": floor_versus_k(fit, fit.largest_k).to_dict(),
+        "diminishing_k": diminishing_k(fit, ONE_POINT).to_dict(),
+        "signed_floor": signed_floor(fit),
     }

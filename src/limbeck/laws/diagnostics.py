@@ -84,6 +84,12 @@ def below_reference_p_value(levels: Levels, fit: ScalingFit) -> float | None:
     return tail(fit.best.misfit - signed.misfit, fit.profile.df) / 2
 
 
+def signed_floor(fit: ScalingFit) -> float:
+    """The floor that fits best where it may lie below the reference's error."""
+    fixed, shift = fit.profile.fixed_exponent, fit.profile.shift_variance
+    return optimum(fit.levels, exponent=fixed, shift_variance=shift, signed_floor=True).floor
+
+
 def floor_exponent_correlation(fit: ScalingFit) -> float:
     """Correlation of the floor's and the exponent's estimates, from the law's slopes at the optimum."""
     x = fit.levels.k / fit.levels.k[0]
