@@ -29,8 +29,8 @@ types: .venv/ready
 layers: .venv/ready
 	$(BIN)/lint-imports --no-cache
 
-bench: .venv/ready ## both sides in one run; writes docs/results/
-	for file in benchmarks/*.py; do $(BIN)/python $$file --write || exit 1; done
+bench: .venv/ready ## limbeck and plain PyTorch in one run, for a quiet machine; writes docs/results/speed.md
+	$(BIN)/python benchmarks/speed.py --write
 
 clean:
 	rm -rf .venv build dist
