@@ -213,15 +213,17 @@ def test_views_of_images_are_refused_for_vectors_only_where_asked_for() -> None:
 @pytest.mark.parametrize("method", [*METHODS, "random"])
 def test_a_forecast_measures_and_keeps_nothing(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     source = blobs()
-    experts: list[int] = []
-    monkeypatch.setattr(outer, "train_expert", lambda *args: experts.append(1))
+    longest: list[int] = []
+    monkeypatch.setattr(outer, "train_expert", lambda plan, dynamics, data, number: longest.append(plan.epochs))
     cost = forecast(source, method, CONFIGURATION, 2)
-    assert experts == []
+    assert longest == ([1, 2] if method.startswith("mtt") else []), "a few steps of one expert, never a whole one"
+    assert (cost.expert_seconds > 0) == method.startswith("mtt")
     assert cost.steps == (6 if method != "random" else 0)
     assert cost.experts == (2 if method.startswith("mtt") else 0)
     assert cost.peak_memory_bytes > 1e7
-    assert (cost.seconds > 0) == (cost.steps > 0)
-    assert cost.seconds >= cost.steps * cost.seconds_per_step
+    assert cost.start_seconds > 0
+    assert cost.seconds >= cost.start_seconds + cost.steps * cost.seconds_per_step + cost.expert_seconds
+    assert cost.bytes >= 3 * 2 * 64 * 4
     assert forecast(source, method, CONFIGURATION, 2, steps=2).steps == min(2, cost.steps)
 
 
@@ -233,7 +235,8 @@ def test_a_forecast_is_proportional_to_steps_and_candidates(monkeypatch: pytest.
     assert long.seconds - short.seconds == 60.0
     # A validation reads the clock as often whatever the number of candidates.
     more = forecast(blobs(), "dm(steps=40)", CONFIGURATION, 1, candidates=10)
-    assert more.seconds - 40 == 2 * (short.seconds - 40) > 0
+    start = short.start_seconds
+    assert more.seconds - start - 40 == 2 * (short.seconds - start - 40) > 0
 
 
 def test_unbalanced_classes_give_as_many_samples_each() -> None:

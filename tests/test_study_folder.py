@@ -323,3 +323,13 @@ def test_a_disk_that_refuses_ends_the_run_and_loses_nothing(tmp_path: Path, monk
     assert verify(folder.path) == []
     run_study(folder, "serial", execute=QUICK)
     assert results(folder) == whole
+
+
+def test_selections_are_nothing_to_judge_distillations_by() -> None:
+    def cell(method: str, cost: float) -> Cell:
+        return Cell("distill", {"method": method, "configuration": "mlp"}, (), cost)
+
+    chosen, made = cell("random", 1.0), cell("dm(steps=100)", 1e9)
+    assert seconds_left([(chosen, 0.1)], [made]) is None
+    assert seconds_left([(made, 7.0)], [chosen]) == 0
+    assert seconds_left([(chosen, 0.1), (made, 7.0)], [chosen, made]) == pytest.approx(7.1)

@@ -57,7 +57,7 @@ def distill(
         if as_json:
             print_json(cost.to_dict())
             return
-        experts = f", after training {cost.experts} experts" if cost.experts else ""
+        experts = f", {duration(cost.expert_seconds)} of it for {cost.experts} experts" if cost.experts else ""
         print(
             f"{cost.steps} steps of {duration(cost.seconds_per_step)} each: about {duration(cost.seconds)} in all, "
             f"{size(cost.peak_memory_bytes)} of memory{experts}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +11,7 @@ import typer
 
 from limbeck.cli import app
 from limbeck.cli.making import JsonOption
-from limbeck.cli.printing import duration, interval, number, print_json, print_table
+from limbeck.cli.printing import duration, interval, number, print_json, print_table, size
 from limbeck.cli.progress import study_bar
 from limbeck.errors import BadSetting, MissingData
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from limbeck.campaign import Campaign, Proposal
-    from limbeck.study import Status, StudyFolder
+    from limbeck.study import Piece, Status, StudyFolder, StudyForecast
 
 study = typer.Typer(help="Run a grid of methods, sizes, sets, configurations and seeds.", no_args_is_help=True)
 app.add_typer(study, name="study")
@@ -39,7 +40,7 @@ def run(
     shard: Annotated[str, typer.Option(help="Only part i/n of the cells, for job arrays.")] = "1/1",
     extend: Annotated[bool, typer.Option(help="Go on although the study file has changed.")] = False,
     retry: Annotated[bool, typer.Option(help="Run failed cells again.")] = False,
-    dry_run: Annotated[bool, typer.Option(help="Say what there is to do, and stop.")] = False,
+    dry_run: Annotated[bool, typer.Option(help="Measure what the rest will take, say it, and stop.")] = False,
     report: Annotated[bool, typer.Option(help="End with the plan's answer and the report.")] = False,
     until: Annotated[str, typer.Option(help='Go on with runs of its own choice: "width < 0.2 dex".')] = "",
     budget: Annotated[str, typer.Option(help="Time on the clock for --until, such as 2h or 30min.")] = "",
@@ -47,12 +48,12 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Run what is left of a study; the same command goes on after any stop."""
-    from limbeck.runners import run_study
-    from limbeck.study import Study, StudyFolder, status
+    from limbeck.runners import forecast_study, run_study
+    from limbeck.study import Study, StudyFolder, StudyForecast
 
     folder = StudyFolder(file) if file.is_dir() else StudyFolder.open(Study.load(file), runs, extend=extend)
     if dry_run:
-        _print_status(folder, status(folder), as_json)
+        _print_forecast(folder, forecast_study(folder, runner, part=shard), as_json)
         return
     if until or budget:
         _pursue(folder, runner, until, budget, gap, as_json, report)
@@ -63,6 +64,7 @@ def run(
         print_json({"folder": str(folder.path), **ended.to_dict()})
         return
     _print_status(folder, ended, as_json=False)
+    _print_outcome(StudyForecast.load(folder))
     if report and ended.complete:
         _answer_and_report(folder)
 
@@ -239,6 +241,43 @@ def _print_status(folder: StudyFolder, state: Status, as_json: bool) -> None:
     print(f"{folder.path}: {duration(state.seconds_spent)} of work done, {left} (on one core).")
     for failure in state.failures:
         print(f"FAILED {failure['cell']}: {failure['reason']}")
+
+
+def _print_forecast(folder: StudyFolder, made: StudyForecast, as_json: bool) -> None:
+    if as_json:
+        print_json({"folder": str(folder.path), **made.to_dict()})
+        return
+    print_table([_piece_line(held) for held in made.by_method()])
+    print(
+        f"{made.cells} cells are left: about {duration(made.seconds)} of work for one core, "
+        f"{duration(made.elapsed_seconds)} with {made.workers} at a time, up to {size(made.memory_bytes)} of memory in "
+        f"all and {size(made.disk_bytes)} of disk. Measured just now; afterwards you are told how far off it was."
+    )
+
+
+def _piece_line(pieces: Sequence[Piece]) -> dict[str, str | int]:
+    """Cells of one kind and method in a line: how many, the quickest to the slowest, and all."""
+    each = [duration(choose(piece.seconds for piece in pieces)) for choose in (min, max)]
+    return {
+        "cells": pieces[0].kind,
+        "method": pieces[0].short_method,
+        "number": sum(piece.cells for piece in pieces),
+        "each": " to ".join(dict.fromkeys(each)),
+        "all": duration(sum(piece.cells * piece.seconds for piece in pieces)),
+        "memory": size(max(piece.memory_bytes for piece in pieces)),
+        "disk": size(sum(piece.cells * piece.disk_bytes for piece in pieces)),
+    }
+
+
+def _print_outcome(made: StudyForecast | None) -> None:
+    if made is None or made.outcome is None:
+        return
+    said = [
+        f"{what} {show(held['foretold'])}, was {show(held['measured'])} ({held['ratio']:.2f} times)"
+        for what, show in (("work", duration), ("elapsed", duration), ("memory", size))
+        if (held := made.outcome[what]) and held["ratio"] is not None
+    ]
+    print(f"Foretold: {'; '.join(said)}.")
 
 
 def _print_plan(planned: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -11,7 +12,7 @@ from functools import cache
 from typing import Any
 
 from limbeck.errors import UnknownName
-from limbeck.study import Cell, Execute, Order, Status, StudyFolder, shard, status
+from limbeck.study import Cell, Execute, Order, Status, StudyFolder, StudyForecast, forecast, shard, status
 from limbeck.variants import Variant, make
 
 OnDone = Callable[[Cell, dict[str, Any]], None]
@@ -27,6 +28,10 @@ class Runner(Variant):
 
         Raises `StoreFailure` where the disk refuses and `Interrupted` on Ctrl-C; finished cells and checkpoints stay.
         """
+
+    def places(self) -> int:
+        """How many cells it runs at a time, as far as is known before it runs."""
+        return 1
 
 
 def run_study(
@@ -44,15 +49,35 @@ def run_study(
 
     Raises `StudyChanged` where the source's data have changed, and what `Runner.run` raises.
     """
-    chosen = make("runners", runner) if isinstance(runner, str) else runner
-    if not isinstance(chosen, Runner):
-        raise UnknownName(f"'{runner}' is no runner.")
+    chosen = _made(runner)
     cells = shard(folder.cells(), part)
     order = Order(cells, folder.finished(), () if retry else folder.failed())
     if order.left:
         folder.check_source()
+        begun, left = time.perf_counter(), order.left
         chosen.run(order, folder, on_done or (lambda cell, record: None), execute)
+        if foretold := StudyForecast.load(folder):
+            elapsed = time.perf_counter() - begun
+            foretold.compared(folder, elapsed if foretold.cells == left else None).save(folder)
     return status(folder)
+
+
+def forecast_study(folder: StudyFolder, runner: str | Runner = "processes", *, part: str = "1/1") -> StudyForecast:
+    """Measure what running what is left of a study, or of a shard of it, will take; kept in its folder.
+
+    Raises what `limbeck.study.forecast` raises.
+    """
+    with one_thread():
+        made = forecast(folder, shard(folder.cells(), part), _made(runner).places())
+    made.save(folder)
+    return made
+
+
+def _made(runner: str | Runner) -> Runner:
+    chosen = make("runners", runner) if isinstance(runner, str) else runner
+    if not isinstance(chosen, Runner):
+        raise UnknownName(f"'{runner}' is no runner.")
+    return chosen
 
 
 def settle(order: Order, cell: Cell, record: dict[str, Any], on_done: OnDone) -> None:

@@ -34,8 +34,11 @@ class Processes(Runner):
 
     workers: StrictInt = Field(0, ge=0, description="0 takes every core that this process may use")
 
+    def places(self) -> int:
+        return self.workers or cores()
+
     def run(self, order: Order, folder: StudyFolder, on_done: OnDone, execute: Execute | None = None) -> None:
-        count = min(self.workers or cores(), order.left)
+        count = min(self.places(), order.left)
         crew = [_Worker.hire(folder, execute) for _ in range(count)]
         deaths: Counter[str] = Counter()
         try:

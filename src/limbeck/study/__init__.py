@@ -11,6 +11,7 @@ from __future__ import annotations
 from limbeck.study.additions import Addition
 from limbeck.study.cells import KINDS, Cell, shard
 from limbeck.study.folder import StudyFolder
+from limbeck.study.forecast import Piece, StudyForecast, forecast
 from limbeck.study.grid import Facts, Grid
 from limbeck.study.merge import Merged, merge, outcome
 from limbeck.study.order import Order
@@ -33,11 +34,14 @@ __all__ = [
     "Merged",
     "Order",
     "Parcel",
+    "Piece",
     "Problem",
     "Status",
     "Study",
     "StudyFolder",
+    "StudyForecast",
     "about",
+    "forecast",
     "load_set",
     "measured",
     "merge",

@@ -14,6 +14,9 @@ from limbeck.streams import derive
 from limbeck.study.additions import Addition
 from limbeck.study.cells import Cell
 
+SELECTION_COST = 1.0
+"""Of a set that is chosen, not trained for: next to nothing, and nothing to judge trainings by."""
+
 if TYPE_CHECKING:
     from limbeck.configuration import Configuration
     from limbeck.methods import Method
@@ -170,7 +173,7 @@ class Grid:
         budget = self._study.distill
         steps = min(method.outer_steps(), budget.steps or method.outer_steps())
         if steps == 0:
-            return 1.0
+            return SELECTION_COST
         forward = self._study.distilled.architecture.flops(self._domain)
         batch = len(self._facts.counts) * (2 * per_class + getattr(method, "batch_real", 0))
         validation = self._training_cost(self._study.distilled, per_class * len(self._facts.counts))

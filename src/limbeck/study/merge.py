@@ -12,7 +12,7 @@ from limbeck.store import read_bytes, read_record, same_record, write_bytes
 from limbeck.study.folder import FAILED, StudyFolder, differences
 from limbeck.study.parcel import object_files
 
-MEASURED = ("seconds", "finished", "limbeck")
+MEASURED = ("seconds", "processor_seconds", "peak_memory_bytes", "finished", "limbeck")
 """What a record says of the run, not of the result."""
 MEASURED_OF_ROWS = ("cost_seconds",)
 

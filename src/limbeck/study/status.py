@@ -10,6 +10,8 @@ from typing import Any
 from limbeck.errors import CorruptFile
 from limbeck.study.cells import KINDS, Cell
 from limbeck.study.folder import StudyFolder
+from limbeck.study.forecast import StudyForecast, group_of
+from limbeck.study.grid import SELECTION_COST
 from limbeck.study.order import Order
 
 
@@ -66,7 +68,8 @@ def status(folder: StudyFolder) -> Status:
         states[cell.kind][state] += 1
     counts = {kind: Count(**states[kind]) for kind in KINDS if kind in states}
     total = sum(seconds for _, seconds in spent)
-    return Status(counts, total, seconds_left(spent, left), tuple(failures))
+    foretold = StudyForecast.load(folder)
+    return Status(counts, total, seconds_left(spent, left, foretold), tuple(failures))
 
 
 def measured(folder: StudyFolder) -> list[tuple[Cell, float]]:
@@ -75,10 +78,13 @@ def measured(folder: StudyFolder) -> list[tuple[Cell, float]]:
     return [(cell, _seconds(folder, cell)) for cell in folder.cells() if cell.id in finished]
 
 
-def seconds_left(spent: Sequence[tuple[Cell, float]], left: Sequence[Cell]) -> float | None:
+def seconds_left(
+    spent: Sequence[tuple[Cell, float]], left: Sequence[Cell], foretold: StudyForecast | None = None
+) -> float | None:
     """Work left, from measured seconds per guessed operation.
 
-    A cell is judged by finished ones of its own group (kind, method and configuration), else of its kind, else by all.
+    A cell is judged by finished ones of its own group (kind, method and configuration), else by a forecast where there
+    is one, else by finished ones of its kind, else by all.
     """
     if not left:
         return 0.0
@@ -87,18 +93,29 @@ def seconds_left(spent: Sequence[tuple[Cell, float]], left: Sequence[Cell]) -> f
         for group in _groups(cell):
             rates[group][0] += seconds
             rates[group][1] += cell.cost
-    if () not in rates:
-        return None
+    known = {piece.group: piece.seconds for piece in foretold.pieces} if foretold else {}
     total = 0.0
     for cell in left:
-        seconds, cost = next(rates[group] for group in _groups(cell) if group in rates)
-        total += cell.cost * seconds / cost
+        own, *wider = _groups(cell)
+        if own not in rates and group_of(cell) in known:
+            total += known[group_of(cell)]
+            continue
+        rate = next((rates[group] for group in (own, *wider) if group in rates), None)
+        if rate is not None:
+            total += cell.cost * rate[0] / rate[1]
+        elif not _selects(cell):  # what a selection takes is next to nothing
+            return None
     return total
+
+
+def _selects(cell: Cell) -> bool:
+    return cell.kind == "distill" and cell.cost <= SELECTION_COST
 
 
 def _groups(cell: Cell) -> list[tuple[Any, ...]]:
     method = cell.payload.get("method") if cell.kind == "distill" else None
-    return [(cell.kind, method, cell.payload.get("configuration")), (cell.kind, method), (cell.kind,), ()]
+    own = [(cell.kind, method, cell.payload.get("configuration")), (cell.kind, method)]
+    return own if _selects(cell) else [*own, (cell.kind,), ()]
 
 
 def _seconds(folder: StudyFolder, cell: Cell) -> float:

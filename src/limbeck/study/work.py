@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from limbeck import __version__
 from limbeck.digest import canonical, digest
 from limbeck.errors import CorruptFile, Diverged, Interrupted, LimbeckError, StoreFailure
+from limbeck.memory import peak_memory
 from limbeck.store import read_tensors, tensor_digest, write_tensors
 from limbeck.study.cells import Cell
 from limbeck.study.folder import FORMAT, StudyFolder
@@ -36,15 +37,18 @@ def run_cell(folder: StudyFolder, cell: Cell, execute: Execute | None = None) ->
     """
     if folder.record_path(cell.id).exists():
         return folder.record(cell.id)
-    started = time.perf_counter()
-    try:
-        result = (execute or EXECUTE)[cell.kind](folder, cell)
-        canonical(result)
-    except (StoreFailure, Interrupted):
-        raise
-    except Exception as error:
-        result = {"failed": reason(error), "error": type(error).__name__}
-    record = about(cell) | result | {"seconds": time.perf_counter() - started}
+    started, had = time.perf_counter(), time.process_time()
+    with peak_memory() as peak:
+        try:
+            result = (execute or EXECUTE)[cell.kind](folder, cell)
+            canonical(result)
+        except (StoreFailure, Interrupted):
+            raise
+        except Exception as error:
+            result = {"failed": reason(error), "error": type(error).__name__}
+        measured = {"seconds": time.perf_counter() - started, "processor_seconds": time.process_time() - had}
+        measured |= {"peak_memory_bytes": peak()}
+    record = about(cell) | result | measured
     folder.write(cell.id, record)
     return record
 
@@ -61,7 +65,9 @@ def reason(error: Exception) -> str:
     text = " ".join(str(error).split()) or "no more is known"
     if isinstance(error, LimbeckError):
         return text
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+    # torch has an error of its own for a GPU's memory, and a plain RuntimeError for the processor's.
+    short = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    if short or (isinstance(error, RuntimeError) and "allocate memory" in text):
         return f"out of memory: {text}. Use a smaller network or batch, or fewer workers at a time."
     if isinstance(error, ValueError) and "not JSON compliant" in text:
         return "a result is not a finite number: the training has diverged. Lower its learning rate."
