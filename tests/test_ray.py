@@ -41,13 +41,13 @@ def elsewhere() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def cluster() -> Any:
-    """One node, kept for every test of this file that needs no more."""
-    if not ray.is_initialized():
-        with elsewhere():
-            ray.init(address="local", num_cpus=1, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
-    return ray
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """One node, for every test of this file that needs no more."""
+    with elsewhere():
+        ray.init(address="local", num_cpus=1, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
+    yield ray
+    ray.shutdown()
 
 
 def opened(place: Path, text: str = TEXT) -> StudyFolder:
