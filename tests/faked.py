@@ -82,9 +82,25 @@ def asleep(folder: StudyFolder, cell: Cell) -> dict[str, Any]:
     return distilled(folder, cell)
 
 
+def placed(folder: StudyFolder, cell: Cell) -> dict[str, Any]:
+    """Says where it was run: the worker, the GPU that it sees, and its cores."""
+    cores = sorted(os.sched_getaffinity(0))
+    (folder.path / f"place-{os.getpid()}").write_text(f"{os.environ.get('CUDA_VISIBLE_DEVICES')} {cores}")
+    return QUICK[cell.kind](folder, cell)
+
+
+def greedy(folder: StudyFolder, cell: Cell) -> dict[str, Any]:
+    """k-means asks for 8 GB, everything else works."""
+    if cell.payload["method"].startswith("k-means"):
+        torch.ones(2 * 10**9)
+    return distilled(folder, cell)
+
+
 QUICK = {"reference": trained, "distill": distilled, "evaluate": trained}
 DIVERGING = {**QUICK, "distill": diverging}
 DYING = {**QUICK, "distill": dying}
 DYING_ONCE = {**QUICK, "distill": dying_once}
 REFUSED = {**QUICK, "distill": refused}
 ASLEEP = {**QUICK, "distill": asleep}
+PLACED = dict.fromkeys(QUICK, placed)
+GREEDY = {**QUICK, "distill": greedy}

@@ -38,6 +38,7 @@ def run(
         str, typer.Option(help="serial, processes, 'processes(workers=4)', ray, 'ray(address=auto)'.")
     ] = "processes",
     shard: Annotated[str, typer.Option(help="Only part i/n of the cells, for job arrays.")] = "1/1",
+    device: Annotated[str | None, typer.Option(help="cpu, cuda or mps, in place of the study's own.")] = None,
     extend: Annotated[bool, typer.Option(help="Go on although the study file has changed.")] = False,
     retry: Annotated[bool, typer.Option(help="Run failed cells again.")] = False,
     dry_run: Annotated[bool, typer.Option(help="Measure what the rest will take, say it, and stop.")] = False,
@@ -51,7 +52,13 @@ def run(
     from limbeck.runners import forecast_study, run_study
     from limbeck.study import Study, StudyFolder, StudyForecast
 
-    folder = StudyFolder(file) if file.is_dir() else StudyFolder.open(Study.load(file), runs, extend=extend)
+    if file.is_dir():
+        folder = StudyFolder(file)
+        if device not in (None, folder.study.device):
+            raise BadSetting(f"{file} was run on the device '{folder.study.device}'. Give another name to a new study.")
+    else:
+        own = Study.load(file)
+        folder = StudyFolder.open(own.on(device) if device else own, runs, extend=extend)
     if dry_run:
         _print_forecast(folder, forecast_study(folder, runner, part=shard), as_json)
         return

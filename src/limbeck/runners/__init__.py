@@ -12,7 +12,18 @@ from functools import cache
 from typing import Any
 
 from limbeck.errors import UnknownName
-from limbeck.study import Cell, Execute, Order, Status, StudyFolder, StudyForecast, forecast, shard, status
+from limbeck.study import (
+    Cell,
+    Execute,
+    Order,
+    Status,
+    StudyFolder,
+    StudyForecast,
+    check_device,
+    forecast,
+    shard,
+    status,
+)
 from limbeck.variants import Variant, make
 
 OnDone = Callable[[Cell, dict[str, Any]], None]
@@ -32,6 +43,10 @@ class Runner(Variant):
     def places(self) -> int:
         """How many cells it runs at a time, as far as is known before it runs."""
         return 1
+
+    def check(self, folder: StudyFolder) -> None:
+        """Raise `MissingData` where the study's device is not to be had here."""
+        check_device(folder.study.device)
 
 
 def run_study(
@@ -54,6 +69,8 @@ def run_study(
     order = Order(cells, folder.finished(), () if retry else folder.failed())
     if order.left:
         folder.check_source()
+        if execute is None:
+            chosen.check(folder)
         begun, left = time.perf_counter(), order.left
         chosen.run(order, folder, on_done or (lambda cell, record: None), execute)
         if foretold := StudyForecast.load(folder):
@@ -67,6 +84,7 @@ def forecast_study(folder: StudyFolder, runner: str | Runner = "processes", *, p
 
     Raises what `limbeck.study.forecast` raises.
     """
+    check_device(folder.study.device)
     with one_thread():
         made = forecast(folder, shard(folder.cells(), part), _made(runner).places())
     made.save(folder)
@@ -89,9 +107,14 @@ def settle(order: Order, cell: Cell, record: dict[str, Any], on_done: OnDone) ->
     on_done(cell, record)
 
 
+def allowed_cores() -> list[int]:
+    """The cores that this process may use."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+
+
 def cores() -> int:
     """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return len(allowed_cores())
 
 
 @contextmanager

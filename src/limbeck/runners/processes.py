@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
+import resource
 import signal
+import sys
 import threading
 import time
 from collections import Counter
@@ -18,7 +21,7 @@ from typing import Any
 from pydantic import Field, StrictInt
 
 from limbeck.errors import Interrupted, LimbeckError, StoreFailure
-from limbeck.runners import OnDone, Runner, cores, one_thread, settle
+from limbeck.runners import OnDone, Runner, allowed_cores, cores, one_thread, settle
 from limbeck.study import Cell, Execute, Order, StudyFolder, about, run_cell
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
@@ -29,17 +32,25 @@ class Processes(Runner):
     """Cells in one process for each core, each with one thread; the general win on a CPU.
 
     A worker that dies (killed, out of memory) is replaced, and its cell is run once more; dying on it twice is that
-    cell's failure. A worker whose parent is gone ends itself.
+    cell's failure. A worker whose parent is gone ends itself. With `memory_gb`, a cell that asks for more fails with
+    that reason before the system has to kill anything. A study for GPUs gives each worker one, in turn.
     """
 
-    workers: StrictInt = Field(0, ge=0, description="0 takes every core that this process may use")
+    workers: StrictInt = Field(0, ge=0, description="0 takes every core that this process may use, or every GPU")
+    memory_gb: float = Field(0.0, ge=0, allow_inf_nan=False, description="most data memory of a worker; 0 is no limit")
+    pin: bool = Field(False, description="keep each worker on a core of its own")
 
     def places(self) -> int:
         return self.workers or cores()
 
     def run(self, order: Order, folder: StudyFolder, on_done: OnDone, execute: Execute | None = None) -> None:
-        count = min(self.places(), order.left)
-        crew = [_Worker.hire(folder, execute) for _ in range(count)]
+        gpus = visible_gpus() if folder.study.device == "cuda" else []
+        count = min(self.workers or len(gpus) or cores(), order.left)
+        places = [
+            _Place(self.memory_gb, core if self.pin else None, gpus[number % len(gpus)] if gpus else None)
+            for number, core in zip(range(count), itertools.cycle(allowed_cores()), strict=False)
+        ]
+        crew = [_Worker.hire(folder, execute, place) for place in places]
         deaths: Counter[str] = Counter()
         try:
             while order.left:
@@ -52,7 +63,7 @@ class Processes(Runner):
                     cell, worker.cell = worker.cell, None
                     assert cell is not None
                     if word == "died":
-                        crew[crew.index(worker)] = _Worker.hire(folder, execute)
+                        crew[crew.index(worker)] = _Worker.hire(folder, execute, worker.place)
                         content = _after_death(worker, cell, folder, deaths)
                     if content is None:
                         order.again(cell)
@@ -64,24 +75,54 @@ class Processes(Runner):
             _end(crew)
 
 
+def visible_gpus() -> list[str]:
+    """The GPUs that this process may use, as `CUDA_VISIBLE_DEVICES` names them."""
+    import torch
+
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return [str(i) for i in range(torch.cuda.device_count())] if named is None else list(filter(None, named.split(",")))
+
+
+@dataclass(frozen=True)
+class _Place:
+    """What a worker may use."""
+
+    memory_gb: float
+    core: int | None
+    gpu: str | None
+
+    @property
+    def variables(self) -> dict[str, str]:
+        return ONE_THREAD if self.gpu is None else {**ONE_THREAD, "CUDA_VISIBLE_DEVICES": self.gpu}
+
+    def take(self) -> None:
+        """Of this process, where the system knows such limits."""
+        if self.core is not None and hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, {self.core})
+        if self.memory_gb and sys.platform == "linux":
+            limit = int(self.memory_gb * 1e9)
+            resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+
+
 @dataclass(eq=False)
 class _Worker:
     """A process that runs the cells that are sent to it."""
 
     process: BaseProcess
     pipe: Connection
+    place: _Place
     cell: Cell | None = None
     started: bool = False
 
     @classmethod
-    def hire(cls, folder: StudyFolder, execute: Execute | None) -> _Worker:
+    def hire(cls, folder: StudyFolder, execute: Execute | None, place: _Place) -> _Worker:
         context = multiprocessing.get_context("spawn")
         own, other = context.Pipe()
-        process = context.Process(target=_work, args=(other, folder, execute), daemon=True)
-        with _environment(ONE_THREAD):
+        process = context.Process(target=_work, args=(other, folder, execute, place), daemon=True)
+        with _environment(place.variables):
             process.start()
         other.close()
-        return cls(process, own)
+        return cls(process, own, place)
 
     @property
     def ends(self) -> tuple[Any, Any]:
@@ -174,12 +215,13 @@ def _environment(settings: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _work(pipe: Connection, folder: StudyFolder, execute: Execute | None) -> None:
+def _work(pipe: Connection, folder: StudyFolder, execute: Execute | None, place: _Place) -> None:
     """A worker's life: run what is sent, send back what came of it."""
     # Ctrl-C reaches every process of a terminal: the parent decides, and ends the others by SIGTERM.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _stop)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    place.take()
     try:
         with one_thread():
             pipe.send(("started", None))

@@ -21,7 +21,7 @@ from limbeck import __version__
 from limbeck.errors import BadSetting, Interrupted, LimbeckError, MissingExtra, StoreFailure
 from limbeck.runners import OnDone, Runner, cores, one_thread, settle
 from limbeck.store import read_bytes, write_bytes
-from limbeck.study import Cell, Execute, Order, Parcel, StudyFolder, about, run_cell
+from limbeck.study import Cell, Execute, Order, Parcel, StudyFolder, StudyForecast, about, group_of, run_cell
 
 GRACE_SECONDS = 20.0
 LOOK_SECONDS = 2.0
@@ -39,9 +39,14 @@ class Ray(Runner):
     address: str = Field("", description="auto, HOST:PORT or ray://HOST:PORT; '' is RAY_ADDRESS, else this machine")
     cores: float = Field(1.0, gt=0, allow_inf_nan=False, description="of each cell; it still runs one thread")
     gpus: float = Field(0.0, ge=0, allow_inf_nan=False, description="of each cell, such as 0.25")
-    memory_gb: float = Field(0.0, ge=0, allow_inf_nan=False, description="of each cell; 0 leaves it to Ray")
+    memory_gb: float = Field(0.0, ge=0, allow_inf_nan=False, description="of each cell; 0 is as a dry run measured")
     retries: StrictInt = Field(3, ge=0, description="how often a cell may lose its worker")
     scratch: str = Field("", description="folder of every node (or shared) where checkpoints outlive a lost worker")
+
+    def check(self, folder: StudyFolder) -> None:
+        """The nodes have the device, not the caller. Raises `BadSetting` where no GPU is asked for a study on GPUs."""
+        if folder.study.device == "cuda" and not self.gpus:
+            raise BadSetting("the study is for GPUs, and its cells ask for none. Give ray(gpus=1), or a fraction.")
 
     def run(self, order: Order, folder: StudyFolder, on_done: OnDone, execute: Execute | None = None) -> None:
         with _connected(self.address) as ray:
@@ -73,6 +78,8 @@ class _Fleet:
         self._need = lru_cache(HELD_NEEDS)(lambda need: ray.put(Parcel.pack(folder, need)))
         self._task = ray.remote(_on_node)
         self._looked, self._room = -math.inf, 0
+        foretold = StudyForecast.load(folder)
+        self._measured = {piece.group: piece.memory_bytes for piece in foretold.pieces} if foretold else {}
 
     def fill(self, order: Order) -> None:
         """Hand out cells until a quarter more are out than can run at once. Raises `BadSetting` where none can."""
@@ -80,7 +87,8 @@ class _Fleet:
             self._looked, self._room = time.monotonic(), self._slots()
         while len(self._out) < math.ceil(1.25 * self._room) and (cell := order.next()):
             asked = self._settings
-            memory = asked.memory_gb * 1e9 * 2 ** self._lost[cell.id]  # lost for want of memory, perhaps
+            memory = asked.memory_gb * 1e9 or float(self._measured.get(group_of(cell), 0))
+            memory *= 2 ** self._lost[cell.id]  # lost for want of memory, perhaps
             options = {"num_cpus": asked.cores, "num_gpus": asked.gpus, "max_retries": 0, "name": cell.title}
             options |= {"memory": min(memory, self._most("memory"))} if memory else {}
             task = self._task.options(**options).remote(

@@ -11,7 +11,7 @@ from __future__ import annotations
 from limbeck.study.additions import Addition
 from limbeck.study.cells import KINDS, Cell, shard
 from limbeck.study.folder import StudyFolder
-from limbeck.study.forecast import Piece, StudyForecast, forecast
+from limbeck.study.forecast import Piece, StudyForecast, forecast, group_of
 from limbeck.study.grid import Facts, Grid
 from limbeck.study.merge import Merged, merge, outcome
 from limbeck.study.order import Order
@@ -20,7 +20,7 @@ from limbeck.study.rows import COLUMNS, table, table_csv
 from limbeck.study.status import Status, measured, seconds_left, status
 from limbeck.study.study import Budget, Study
 from limbeck.study.verify import Problem, verify
-from limbeck.study.work import Execute, about, load_set, run_cell
+from limbeck.study.work import Execute, about, check_device, load_set, run_cell
 
 __all__ = [
     "COLUMNS",
@@ -41,7 +41,9 @@ __all__ = [
     "StudyFolder",
     "StudyForecast",
     "about",
+    "check_device",
     "forecast",
+    "group_of",
     "load_set",
     "measured",
     "merge",

@@ -64,9 +64,10 @@ class Piece:
 class StudyForecast:
     """The cells that are left, their work in seconds of one core, and the time, memory and disk that they take.
 
-    Work is processor time, so that others on the machine do not change it. `elapsed_seconds` is for `workers` cells at
-    a time, each with a core of its own, handed out in the order of the run; starting the workers is not in it.
-    `memory_bytes` is that of all workers together. `outcome` says afterwards how far off it was.
+    Work is processor time, so that others on the machine do not change it; on another device, time that passed.
+    `elapsed_seconds` is for `workers` cells at a time, each with a core of its own, handed out in the order of the run;
+    starting the workers is not in it. `memory_bytes` is that of all workers together. `outcome` says afterwards how far
+    off it was.
     """
 
     made: str
@@ -124,6 +125,7 @@ class StudyForecast:
         """
         foretold: dict[str, float] = defaultdict(float)
         took: dict[str, float] = defaultdict(float)
+        clock = "processor_seconds" if folder.study.device == "cpu" else "seconds"
         pieces, memory, finished = {piece.group: piece for piece in self.pieces}, 0, folder.finished()
         for cell in folder.cells():
             piece = pieces.get(group_of(cell))
@@ -132,7 +134,7 @@ class StudyForecast:
             record = folder.record(cell.id)
             if record["finished"] >= self.made:
                 foretold[cell.kind] += piece.seconds
-                took[cell.kind] += record.get("processor_seconds", record["seconds"])
+                took[cell.kind] += record.get(clock, record["seconds"])
                 memory = max(memory, record.get("peak_memory_bytes", 0))
         if not took:
             return self
@@ -212,8 +214,10 @@ class _Measuring:
     def _reference(self, cell: Cell) -> tuple[float, int]:
         from limbeck.evaluation import reference
 
-        seeds = cell.payload["seeds"]
-        return _drawn_out(cell.payload["configuration"], lambda short: reference(self.source, short, seeds)), 0
+        seeds, device = cell.payload["seeds"], self._study.device
+        return _drawn_out(
+            cell.payload["configuration"], lambda short: reference(self.source, short, seeds, device=device), device
+        ), 0
 
     def _expert(self, cell: Cell) -> tuple[float, int]:
         from limbeck.distillation import expert_seconds
@@ -222,7 +226,8 @@ class _Measuring:
 
         plan = ExpertPlan.read(cell.payload)
         size = Dynamics(plan.configuration, self.source.domain).initial(0).vector.nbytes
-        seconds, share = _with_share(lambda: expert_seconds(plan, self.source))
+        device = self._study.device
+        seconds, share = _with_share(lambda: expert_seconds(plan, self.source, device), device)
         return seconds * share, _blocks(size * plan.checkpoints) + BLOCK
 
     def _distill(self, cell: Cell) -> tuple[float, int]:
@@ -231,7 +236,10 @@ class _Measuring:
         held, budget = cell.payload, cell.payload["budget"]
         steps, candidates = budget["steps"] or None, budget["candidates"]
         words = (held["method"], held["configuration"], held["per_class"])
-        cost, share = _with_share(lambda: measured(self.source, *words, steps=steps, candidates=candidates))
+        device = self._study.device
+        cost, share = _with_share(
+            lambda: measured(self.source, *words, steps=steps, candidates=candidates, device=device), device
+        )
         seconds = share * (cost.seconds - cost.expert_seconds)
         if budget["seconds"] and cost.steps:
             seconds = min(seconds, cost.start_seconds + budget["seconds"])
@@ -262,7 +270,10 @@ class _Measuring:
         if most not in self._sets:
             self._sets[most] = distill(self.source, "random", self._study.distilled, most)
         made = self._sets[most]
-        seconds = _drawn_out(text, lambda short: evaluate(made, short, self.source, range(seeds)))
+        device = self._study.device
+        seconds = _drawn_out(
+            text, lambda short: evaluate(made, short, self.source, range(seeds), device=device), device
+        )
         return self._batch(text, most), seconds
 
     def _batch(self, text: str, per_class: int) -> int:
@@ -279,17 +290,18 @@ class _Measuring:
         return taken
 
 
-def _drawn_out(text: str, run: Callable[[Configuration], Any]) -> float:
+def _drawn_out(text: str, run: Callable[[Configuration], Any], device: str = "cpu") -> float:
     """Seconds of a training of all its steps, from shorter ones: a fixed part, and so much a step."""
     configuration = Configuration.parse(text)
     total = configuration.schedule.steps
+    clock = time.process_time if device == "cpu" else time.perf_counter
 
     def timed(steps: int) -> float:
         schedule = configuration.schedule.with_settings(steps=steps)
-        begun = time.process_time()
+        begun = clock()
         with suppress(Diverged):
             run(configuration.replace(schedule=schedule))
-        return time.process_time() - begun
+        return clock() - begun
 
     timed(1)  # pays for what is made once
     fixed, taken, steps = timed(1), 0.0, 1
@@ -302,10 +314,12 @@ def _drawn_out(text: str, run: Callable[[Configuration], Any]) -> float:
 T = TypeVar("T")
 
 
-def _with_share(run: Callable[[], T]) -> tuple[T, float]:
-    """What a call returns, and the share of its time in which this process had a core."""
+def _with_share(run: Callable[[], T], device: str) -> tuple[T, float]:
+    """What a call returns, and the share of its time in which this process had a core; 1 on another device."""
     wall, own = time.perf_counter(), time.process_time()
     made = run()
+    if device != "cpu":
+        return made, 1.0
     return made, min(1.0, (time.process_time() - own) / max(1e-9, time.perf_counter() - wall))
 
 

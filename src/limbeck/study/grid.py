@@ -80,6 +80,8 @@ class Grid:
         self._additions = tuple(additions)
         self._facts = facts
         self._source = {"spec": facts.spec, "digest": facts.digest}
+        # Cells of the processor have the ids that they had before there was a choice.
+        self._device = {"device": study.device} if study.device != "cpu" else {}
         self._domain = facts.domain
         self._costs: dict[tuple[Configuration, int], float] = {}
         most = max([*study.per_class, *(one.per_class for one in self._additions)])
@@ -125,7 +127,7 @@ class Grid:
 
     def _reference(self, configuration: Configuration, text: str, index: int) -> Cell:
         payload = {
-            "source": self._source,
+            "source": self._source, **self._device,
             "configuration": text,
             "seeds": [self._seed("reference", text, index)],
             "replicates": [index],
@@ -142,7 +144,7 @@ class Grid:
 
     def _set(self, method: Method, per_class: int, index: int, needs: tuple[str, ...]) -> Cell:
         payload = {
-            "source": self._source,
+            "source": self._source, **self._device,
             "method": method.full_spec,
             "configuration": self._study.distilled.full_spec,
             "per_class": per_class,
@@ -162,7 +164,7 @@ class Grid:
         samples = sum(self._facts.counts)
         cost = 3.0 * plan.configuration.architecture.flops(self._domain) * samples * plan.epochs
         made = [
-            Cell("expert", {"source": self._source, **plan.settings(), "number": number}, cost=cost)
+            Cell("expert", {"source": self._source, **self._device, **plan.settings(), "number": number}, cost=cost)
             for number in range(plan.count)
         ]
         experts.update((cell.id, cell) for cell in made)
@@ -186,7 +188,7 @@ class Grid:
     def _training(self, made: Cell, configuration: Configuration, text: str, replicates: list[int]) -> Cell:
         k = made.payload["per_class"] * len(self._facts.counts)
         payload = {
-            "source": self._source,
+            "source": self._source, **self._device,
             "method": made.payload["method"],
             "per_class": made.payload["per_class"],
             "set": made.payload["set"],

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, StrictInt, StrictStr, field_validator
 
@@ -43,7 +43,8 @@ class Study(Variant):
 
     `sets` synthetic sets are made for each method and size under `distill_configuration` (the first of
     `configurations` where it is empty), and each is trained on with `seeds` seeds under every configuration;
-    `reference_seeds` trainings on the full data give each configuration's own reference.
+    `reference_seeds` trainings on the full data give each configuration's own reference. Results of one kind of
+    `device` are not to the bit those of another, so it is part of what a cell is; which of several is up to the runner.
     """
 
     name: StrictStr
@@ -56,6 +57,7 @@ class Study(Variant):
     seeds: StrictInt = Field(2, ge=1)
     reference_seeds: StrictInt = Field(3, ge=1)
     seed: StrictInt = 0
+    device: Literal["cpu", "cuda", "mps"] = "cpu"
     target_gap: float = Field(0.05, gt=0, allow_inf_nan=False)
     distill: Budget = Budget()
 
@@ -92,6 +94,12 @@ class Study(Variant):
         assert isinstance(study, cls)
         study.check()
         return study
+
+    def on(self, device: str) -> Self:
+        """The study on another kind of device. Raises `BadSetting`."""
+        moved = build(type(self), {**{key: getattr(self, key) for key in self.model_fields_set}, "device": device})
+        assert isinstance(moved, type(self))
+        return moved
 
     def check(self) -> None:
         """Parse everything that is named, so that a mistake shows before the first cell. Raises as `load`."""
@@ -134,8 +142,12 @@ class Study(Variant):
         return Grid(self, facts or self.facts(), additions).cells()
 
     def settings(self) -> dict[str, Any]:
-        """All settings as JSON, defaults included: what says whether two study files are the same study."""
-        return self.model_dump(mode="json")
+        """All settings as JSON, defaults included: what says whether two study files are the same study.
+
+        The device is left out where it is the processor, as in studies that were made before there was a choice.
+        """
+        held = self.model_dump(mode="json")
+        return held if self.device != "cpu" else {key: value for key, value in held.items() if key != "device"}
 
     def toml(self) -> str:
         """The study as a TOML file, every setting written out; `read` gives the same study back."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from limbeck import __version__
 from limbeck.digest import canonical, digest
-from limbeck.errors import CorruptFile, Diverged, Interrupted, LimbeckError, StoreFailure
+from limbeck.errors import CorruptFile, Diverged, Interrupted, LimbeckError, MissingData, StoreFailure
 from limbeck.memory import peak_memory
 from limbeck.store import read_tensors, tensor_digest, write_tensors
 from limbeck.study.cells import Cell
@@ -89,7 +89,7 @@ def load_set(folder: StudyFolder, distill: str) -> SyntheticSet:
 def _reference(folder: StudyFolder, cell: Cell) -> dict[str, Any]:
     from limbeck.evaluation import reference
 
-    rows = reference(_source(cell), cell.payload["configuration"], cell.payload["seeds"])
+    rows = reference(_source(cell), cell.payload["configuration"], cell.payload["seeds"], device=_device(cell))
     return {"rows": _finite(rows)}
 
 
@@ -100,7 +100,8 @@ def _expert(folder: StudyFolder, cell: Cell) -> dict[str, Any]:
 
     source, held = _source(cell), cell.payload
     plan = ExpertPlan.read(held)
-    trajectory = train_expert(plan, Dynamics(plan.configuration, source.domain), source.train, held["number"])
+    dynamics = Dynamics(plan.configuration, source.domain, device=_device(cell))
+    trajectory = train_expert(plan, dynamics, source.train, held["number"])
     name = digest([cell.id, tensor_digest(trajectory)])
     write_tensors(folder.objects(name), name, {"trajectory": trajectory}, {"kind": "expert", **held})
     return {"object": name}
@@ -127,6 +128,7 @@ def _distill(folder: StudyFolder, cell: Cell) -> dict[str, Any]:
         seed=held["seed"],
         folder=folder.work(cell.id),
         experts=experts if held["experts"] else None,
+        device=_device(cell),
         **budget,
     )
     # A set's name covers what it is called too: two methods may well choose the same samples.
@@ -139,8 +141,24 @@ def _evaluate(folder: StudyFolder, cell: Cell) -> dict[str, Any]:
     from limbeck.evaluation import evaluate
 
     made = load_set(folder, cell.payload["distill"])
-    rows = evaluate(made, cell.payload["configuration"], _source(cell), cell.payload["seeds"])
+    rows = evaluate(made, cell.payload["configuration"], _source(cell), cell.payload["seeds"], device=_device(cell))
     return {"rows": _finite(rows), "k": made.k, "bytes": made.bytes}
+
+
+def _device(cell: Cell) -> str:
+    """The kind of device that the cell's numbers come from. Raises `MissingData` where this machine has none."""
+    kind = str(cell.payload.get("device", "cpu"))
+    check_device(kind)
+    return kind
+
+
+def check_device(kind: str) -> None:
+    """Raise `MissingData` where this machine has no such device."""
+    import torch
+
+    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not present[kind]:
+        raise MissingData(f"the study is for the device '{kind}', which is not here. Run it where there is one.")
 
 
 def _source(cell: Cell) -> Source:
