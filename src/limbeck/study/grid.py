@@ -127,7 +127,8 @@ class Grid:
 
     def _reference(self, configuration: Configuration, text: str, index: int) -> Cell:
         payload = {
-            "source": self._source, **self._device,
+            "source": self._source,
+            **self._device,
             "configuration": text,
             "seeds": [self._seed("reference", text, index)],
             "replicates": [index],
@@ -144,7 +145,8 @@ class Grid:
 
     def _set(self, method: Method, per_class: int, index: int, needs: tuple[str, ...]) -> Cell:
         payload = {
-            "source": self._source, **self._device,
+            "source": self._source,
+            **self._device,
             "method": method.full_spec,
             "configuration": self._study.distilled.full_spec,
             "per_class": per_class,
@@ -188,7 +190,8 @@ class Grid:
     def _training(self, made: Cell, configuration: Configuration, text: str, replicates: list[int]) -> Cell:
         k = made.payload["per_class"] * len(self._facts.counts)
         payload = {
-            "source": self._source, **self._device,
+            "source": self._source,
+            **self._device,
             "method": made.payload["method"],
             "per_class": made.payload["per_class"],
             "set": made.payload["set"],
