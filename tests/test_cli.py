@@ -368,7 +368,7 @@ def test_ctrl_c_checkpoints_and_exits_with_130(
 def test_ctrl_c_during_a_study_exits_with_130(
     limbeck: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def pressed(*words: Any) -> None:
+    def pressed(*words: Any, **settings: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("limbeck.evaluation.evaluate", pressed)
