@@ -24,8 +24,9 @@ DIGITS = {
     "convnet, adamw": "convnet(width=8, depth=2)/adamw(lr=5e-3)/none/cosine(steps=100)",
 }
 FASHION = {"fashion, momentum": DIGITS["momentum"], "fashion, adamw": DIGITS["adamw"]}
-SETS = [("random", 1), ("random", 10), ("dm(steps=100)", 1), ("dm(steps=100)", 10)]
+SETS = [("random", 1), ("random", 10), ("dm(steps=100)", 1), ("dm(steps=100)", 10), ("all", 0)]
 HOME = "convnet(width=8, depth=2)/sgd(lr=0.05)/none/cosine(steps=150)"
+SEEDS = (0,)
 FIELDS = [
     "source", "case", "configuration", "method", "k", "seed", "gap_error", "gap_loss", "excess", "bound", "tightness",
     "global_tightness", "residual", "matching", "update", "curvature", "fluctuation", "generalisation", "set_residual",
@@ -37,23 +38,23 @@ FIELDS = [
 def collect() -> None:
     import torch
 
-    from limbeck.distillation import distill
     from limbeck.laws.decomposition import decompose
     from limbeck.measures.decomposition import full_data, measure
     from limbeck.sources import load_source
 
     torch.set_num_threads(1)
-    done = {(row["case"], row["method"], int(row["k"]), int(row["seed"])) for row in rows()}
-    for seed in (0, 1, 2):
+    done = {(r["case"], r["method"], int(r["k"]) * (r["method"] != "all"), int(r["seed"])) for r in rows()}
+    for seed in SEEDS:
         for spec, cases in (("digits", DIGITS), ("fashion-mnist(train_limit=2000)", FASHION)):
             for case, configuration in cases.items():
                 left = [one for one in SETS if (case, one[0].split("(")[0], 10 * one[1], seed) not in done]
+                left = [one for one in left if one[0] != "all" or not seed]
                 if not left or (spec != "digits" and seed) or (case.startswith("convnet") and seed):
                     continue
                 source = load_source(spec)
                 full = full_data(source, configuration, seed)
                 for method, per_class in left:
-                    made = distill(source, method, HOME, per_class, seed=seed, candidates=1)
+                    made = everything(source) if method == "all" else distilled(source, method, per_class, seed)
                     found = decompose(measure(made, source, configuration, seed, full=full)).to_dict()
                     pl = found["pl"]
                     found |= {"mu_min": pl["smallest"], "mu_q05": pl["q05"], "mu_median": pl["median"]}
@@ -61,6 +62,20 @@ def collect() -> None:
                     found |= {"slope_low": pl["slope"]["low"], "slope_high": pl["slope"]["high"]}
                     found |= {"source": source.name, "case": case, "method": method.split("(")[0], "k": made.k}
                     append([(found | {"seed": seed})[name] for name in FIELDS])
+
+
+def distilled(source: Any, method: str, per_class: int, seed: int) -> Any:
+    from limbeck.distillation import distill
+
+    return distill(source, method, HOME, per_class, seed=seed, candidates=1)
+
+
+def everything(source: Any) -> Any:
+    """The training samples themselves as a set: what the constants are on the full data's own path."""
+    from limbeck.synthetic import SyntheticSet
+
+    about = source.preprocessing.about()
+    return SyntheticSet({"pixels": source.train.x}, source.train.group, "pixels", source.domain, about, "all")
 
 
 def rows() -> list[dict[str, str]]:
@@ -93,7 +108,11 @@ def heading(*words: str) -> str:
 
 def tables() -> tuple[str, str, str]:
     bound = [heading("training", "n", "excess", "bound", "bound / excess", "with smallest mu", "violations", "longest")]
-    pl = [heading("training", "mu, smallest", "mu, median", "below median / 1000", "slope of log grad^2 on log excess")]
+    pl = [
+        heading(
+            "training", "path", "mu, smallest", "mu, median", "below median / 1000", "slope of log grad^2 on log excess"
+        )
+    ]
     words = [
         "training",
         "set",
@@ -112,8 +131,11 @@ def tables() -> tuple[str, str, str]:
         failed = sum(int(row["violations"]) for row in own)
         cells = [middle(own, name) for name in ("excess", "bound", "tightness", "global_tightness")]
         bound.append(f"| {case} | {len(own)} | {' | '.join(cells)} | {failed} | {middle(own, 'longest_step')} / beta |")
-        cells = [middle(own, name) for name in ("mu_min", "mu_median", "low_share", "slope")]
-        pl.append(f"| {case} | {' | '.join(cells)} |")
+        for path, some in (("on sets", [row for row in own if row["method"] != "all"]),
+                           ("on all data", [row for row in own if row["method"] == "all"])):  # fmt: skip
+            if some:
+                cells = [middle(some, name) for name in ("mu_min", "mu_median", "low_share", "slope")]
+                pl.append(f"| {case} | {path}, n = {len(some)} | {' | '.join(cells)} |")
         for method, k in dict.fromkeys((row["method"], row["k"]) for row in own):
             some = [row for row in own if (row["method"], row["k"]) == (method, k)]
             names = ["residual", "matching", "fluctuation", "update", "curvature", "generalisation", "gap_loss"]
@@ -144,12 +166,37 @@ def figure() -> None:
     drawing.savefig(RESULTS / "decomposition.png", dpi=150)
 
 
-SAID = ""
+SAID = """## What was found
+
+- The bound held at every one of 100 steps in all 29 runs, under SGD, momentum and AdamW alike: no violation. With the
+  path's own mu_t it is 1.00 to 1.55 times the measured excess on the 26 runs on sets (median 1.0). With the path's
+  smallest mu throughout it is 2 to 118 times as much (median 12): a bound that used one constant would say little.
+- Matching is what the gap of a set is made of: 88 % of the bound or more in 23 of 26 runs. The exceptions are AdamW at
+  k = 100, where up to two fifths are residual: there "train longer" is the advice. dm's
+  matching term is well below that of random samples at k = 10, and close to it at k = 100.
+- mu_t was positive at every visited state and never below a thousandth of its median, so PL holds on the visited paths
+  in that sense, with a smallest mu near 0.007 (perceptrons, SGD) and 0.04 (ConvNets, momentum). AdamW's mu is in
+  its own norm and can't be compared with these.
+
+## What was not confirmed
+
+- **PL as a law of the path.** PL with one constant makes log |grad|^2 rise with slope 1 on log (L - L*). On paths of
+  sets the slope was anything from -11 to 4, mostly negative: mu_t is no constant of such a path. (Why, these rows do
+  not say; on a set, the loss on the data need not fall.) On the full data's own path (one run each) it was -0.6
+  [-1.0, 0.1] for gradient descent, 0.2 [-0.5, 1.3] for momentum, 0.9 [0.6, 1.8] for AdamW: 1 is excluded for the first.
+- That the bound foretells anything. mu_t and beta_t are measured along the run that is bounded, so its tightness says
+  that little is lost in the recursion, not that the excess could have been known before training.
+- k_eff as a count of samples. Sets of 10 random samples came out at 16 to 39 (292 under AdamW on the perceptron), of
+  100 at 56 to 192: the identity holds at fixed states, and these are states that the set itself led to. Compare k_eff
+  of methods at one k; do not read it as k.
+- Spread over seeds: one seed, sets of two methods; Fashion-MNIST with 2000 training samples and, under AdamW, two runs.
+  On digits the full-data reference itself ended 0.2 to 0.3 above the extrapolated L*.
+"""
 TEMPLATE = """# How tight is the bound, and does PL hold where training goes?
 
 `python benchmarks/decomposition.py --collect && python benchmarks/decomposition.py --write`: {runs} runs on digits
 (1293 training samples; multi-layer perceptron and ConvNet) and Fashion-MNIST (2000 training samples), sets of random
-samples and of dm, k = 10 and 100; up to three seeds. Every step is measured in float64. Rows:
+samples and of dm, k = 10 and 100; one seed. Every step is measured in float64. Rows:
 [decomposition.csv](decomposition.csv).
 
 {said}
