@@ -10,9 +10,10 @@ configuration and seed, appended as it ends: run the same command again to go on
 from __future__ import annotations
 
 import argparse
-import csv
 from pathlib import Path
 from typing import Any
+
+from kept_rows import KeptRows
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results"
 ROWS = RESULTS / "decomposition.csv"
@@ -33,6 +34,7 @@ FIELDS = [
     "reference_residual", "violations", "smallest_slack", "longest_step", "smoothness", "effective_samples",
     "effective_balanced", "mu_min", "mu_q05", "mu_median", "low_share", "slope", "slope_low", "slope_high",
 ]  # fmt: skip
+KEPT = KeptRows(ROWS, FIELDS)
 
 
 def collect() -> None:
@@ -43,7 +45,7 @@ def collect() -> None:
     from limbeck.sources import load_source
 
     torch.set_num_threads(1)
-    done = {(r["case"], r["method"], int(r["k"]) * (r["method"] != "all"), int(r["seed"])) for r in rows()}
+    done = {(r["case"], r["method"], int(r["k"]) * (r["method"] != "all"), int(r["seed"])) for r in KEPT.read()}
     for seed in SEEDS:
         for spec, cases in (("digits", DIGITS), ("fashion-mnist(train_limit=2000)", FASHION)):
             for case, configuration in cases.items():
@@ -61,7 +63,7 @@ def collect() -> None:
                     found |= {"low_share": pl["low_share"], "slope": pl["slope"]["estimate"]}
                     found |= {"slope_low": pl["slope"]["low"], "slope_high": pl["slope"]["high"]}
                     found |= {"source": source.name, "case": case, "method": method.split("(")[0], "k": made.k}
-                    append([(found | {"seed": seed})[name] for name in FIELDS])
+                    KEPT.append([(found | {"seed": seed})[name] for name in FIELDS])
 
 
 def distilled(source: Any, method: str, per_class: int, seed: int) -> Any:
@@ -76,22 +78,6 @@ def everything(source: Any) -> Any:
 
     about = source.preprocessing.about()
     return SyntheticSet({"pixels": source.train.x}, source.train.group, "pixels", source.domain, about, "all")
-
-
-def rows() -> list[dict[str, str]]:
-    if not ROWS.exists():
-        return []
-    with ROWS.open(newline="") as handle:
-        return list(csv.DictReader(handle))
-
-
-def append(values: list[Any]) -> None:
-    fresh = not ROWS.exists()
-    with ROWS.open("a", newline="") as handle:
-        writer = csv.writer(handle)
-        if fresh:
-            writer.writerow(FIELDS)
-        writer.writerow([f"{value:.6g}" if isinstance(value, float) else value for value in values])
 
 
 def middle(own: list[dict[str, str]], name: str) -> str:
@@ -125,7 +111,7 @@ def tables() -> tuple[str, str, str]:
         "generalisation",
     ]
     parts = [heading(*words, "gap in loss", "gap, points", "k_eff balanced")]
-    held = rows()
+    held = KEPT.read()
     for case in dict.fromkeys(row["case"] for row in held):
         own = [row for row in held if row["case"] == case]
         failed = sum(int(row["violations"]) for row in own)
@@ -152,7 +138,7 @@ def figure() -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    held = rows()
+    held = KEPT.read()
     drawing, axis = plt.subplots(figsize=(4.4, 3.4))
     for place, case in enumerate(dict.fromkeys(row["case"] for row in held)):
         own = [row for row in held if row["case"] == case]
@@ -228,7 +214,7 @@ loss.
 def page() -> str:
     figure()
     bound, pl, parts = tables()
-    return TEMPLATE.format(runs=len(rows()), bound=bound, pl=pl, parts=parts, said=SAID)
+    return TEMPLATE.format(runs=len(KEPT.read()), bound=bound, pl=pl, parts=parts, said=SAID)
 
 
 if __name__ == "__main__":

@@ -11,12 +11,13 @@ the same command again to go on. `--part 1/2` and `--part 2/2` share the work be
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from kept_rows import KeptRows
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results"
 ROWS = RESULTS / "interchange.csv"
@@ -41,6 +42,7 @@ FIELDS = [
     "method", "per_class", "k", "set", "configuration", "steps", "seed", "discrepancy", "uniform", "variance",
     "effective", "balanced", "error", "loss", "gap", "gap_loss", "seconds",
 ]  # fmt: skip
+KEPT = KeptRows(ROWS, FIELDS)
 
 
 def work() -> Iterator[dict[str, Any]]:
@@ -66,7 +68,7 @@ def collect(part: str) -> None:
     torch.set_num_threads(1)
     source = load_source("digits")
     number, parts = (int(word) for word in part.split("/"))
-    done = {tuple(row[name] for name in FIELDS[:6]) for row in rows()}
+    done = {tuple(row[name] for name in FIELDS[:6]) for row in KEPT.read()}
     known = {one: constants(source, one) for one in CONFIGURATIONS}
     for one in work():
         if zlib.crc32(json.dumps(one).encode()) % parts != number - 1:
@@ -81,7 +83,7 @@ def collect(part: str) -> None:
             passage, end = walk(dynamics, made.samples(), source.train, run, every=EVERY, variances=4)
             error, loss = error_and_loss(dynamics, end, source.test)
             mu = held["mu"]
-            append(
+            KEPT.append(
                 [
                     *head, one["set"], passage.discrepancy(mu), passage.discrepancy(),
                     float(passage.weights(mu) @ passage.variance), passage.effective_samples(mu),
@@ -135,22 +137,6 @@ def walk_end(dynamics: Any, source: Any, seed: int) -> Any:
     return train(dynamics, source.train, seed).state
 
 
-def rows() -> list[dict[str, str]]:
-    if not ROWS.exists():
-        return []
-    with ROWS.open(newline="") as handle:
-        return list(csv.DictReader(handle))
-
-
-def append(values: list[Any]) -> None:
-    fresh = not ROWS.exists()
-    with ROWS.open("a", newline="") as handle:
-        writer = csv.writer(handle)
-        if fresh:
-            writer.writerow(FIELDS)
-        writer.writerow([f"{value:.6g}" if isinstance(value, float) else value for value in values])
-
-
 def judged() -> dict[str, Any]:
     """The statistics of all rows at full length, and the decline of those stopped early."""
     import numpy as np
@@ -158,7 +144,7 @@ def judged() -> dict[str, Any]:
     from limbeck.laws.interchange import ancova, leave_one_method_out, partial_rank_correlation
     from limbeck.laws.surrogates import decline, transfer_loss
 
-    held = rows()
+    held = KEPT.read()
     whole = {name: max(int(row["steps"]) for row in held if row["method"] == name) for name in METHODS}
     full = [row for row in held if int(row["steps"]) == whole[row["method"]]]
     x = np.log([float(row["discrepancy"]) for row in full])

@@ -11,9 +11,10 @@ distilled with. A row is one training, appended as it ends: run the same command
 from __future__ import annotations
 
 import argparse
-import csv
 from pathlib import Path
 from typing import Any
+
+from kept_rows import KeptRows
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results"
 ROWS = RESULTS / "robust.csv"
@@ -36,6 +37,7 @@ METHODS = {"dm": "dm(steps=120)", "dsa": "dsa(steps=40, lr_pixels=1.0, epochs=5)
 PER_CLASS = [2, 10]
 SETS = 4
 FIELDS = ["arm", "k", "set", "configuration", "seed", "error", "gap", "seconds", "steps"]
+KEPT = KeptRows(ROWS, FIELDS)
 
 
 def arms() -> list[tuple[str, str, dict[str, Any]]]:
@@ -57,7 +59,7 @@ def collect() -> None:
 
     torch.set_num_threads(1)
     source = load_source("digits")
-    done = {(row["arm"], int(row["k"]), int(row["set"]), row["configuration"]) for row in rows()}
+    done = {(row["arm"], int(row["k"]), int(row["set"]), row["configuration"]) for row in KEPT.read()}
     full = {}
     for configuration in HELD_OUT:
         full[configuration] = sum(row["error"] for row in cached_reference(source, configuration, range(2))) / 2
@@ -74,29 +76,13 @@ def collect() -> None:
                 for one in left:
                     row = evaluate(made, one, source, [own])[0]
                     gap = row["error"] - full[one]
-                    append([name, made.k, own, one, own, row["error"], gap, facts["seconds"], facts["steps"]])
-
-
-def rows() -> list[dict[str, str]]:
-    if not ROWS.exists():
-        return []
-    with ROWS.open(newline="") as handle:
-        return list(csv.DictReader(handle))
-
-
-def append(values: list[Any]) -> None:
-    fresh = not ROWS.exists()
-    with ROWS.open("a", newline="") as handle:
-        writer = csv.writer(handle)
-        if fresh:
-            writer.writerow(FIELDS)
-        writer.writerow([f"{value:.6g}" if isinstance(value, float) else value for value in values])
+                    KEPT.append([name, made.k, own, one, own, row["error"], gap, facts["seconds"], facts["steps"]])
 
 
 def worst(arm: str, k: int) -> dict[int, float]:
     """Each set's largest gap over the held-out configurations, in points of error."""
     found: dict[int, float] = {}
-    for row in rows():
+    for row in KEPT.read():
         if row["arm"] == arm and int(row["k"]) == k:
             own = int(row["set"])
             found[own] = max(found.get(own, -100.0), 100 * float(row["gap"]))
@@ -105,7 +91,7 @@ def worst(arm: str, k: int) -> dict[int, float]:
 
 def mean(arm: str, k: int) -> dict[int, float]:
     held: dict[int, list[float]] = {}
-    for row in rows():
+    for row in KEPT.read():
         if row["arm"] == arm and int(row["k"]) == k:
             held.setdefault(int(row["set"]), []).append(100 * float(row["gap"]))
     return {own: sum(values) / len(values) for own, values in held.items()}
@@ -123,7 +109,7 @@ def interval(values: list[float]) -> str:
 
 
 def tables() -> tuple[str, str]:
-    held = rows()
+    held = KEPT.read()
     arms_seen = list(dict.fromkeys(row["arm"] for row in held))
     ks = sorted({int(row["k"]) for row in held})
     main = ["| sets | k | n | worst gap, points | mean gap, points | seconds a set |", "|---|---|---|---|---|---|"]
@@ -152,7 +138,7 @@ def figure() -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    held = rows()
+    held = KEPT.read()
     ks = sorted({int(row["k"]) for row in held})
     drawing, axes = plt.subplots(1, len(ks), figsize=(7.2, 3.2), sharey=False, squeeze=False)
     for axis, k in zip(axes[0], ks, strict=True):
@@ -214,7 +200,7 @@ Distilled for `{single}`; the pool is that and {pool}.
 def page() -> str:
     figure()
     main, pairs = tables()
-    sets = len({row["set"] for row in rows()})
+    sets = len({row["set"] for row in KEPT.read()})
     pool = ", ".join(f"`{one}`" for one in POOL[1:])
     return TEMPLATE.format(sets=sets, held=len(HELD_OUT), main=main, pairs=pairs, single=SINGLE, pool=pool, said=SAID)
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
+import numpy as np
 import torch
 from pydantic import Field
 
@@ -16,7 +18,7 @@ from limbeck.configuration import Configuration
 from limbeck.digest import digest
 from limbeck.dynamics import Dynamics, State, train
 from limbeck.errors import BadSetting
-from limbeck.measures.split_seeds import DistanceMatrix
+from limbeck.measures.split_seeds import DistanceMatrix, split_seed_distances
 from limbeck.sources import Source
 from limbeck.streams import derive
 from limbeck.variants import Variant
@@ -58,6 +60,32 @@ class TrainedDistance(Distance):
 
     seeds: int = Field(4, ge=2)
     progress: tuple[float, ...] = Field((0.25, 0.5, 1.0), min_length=1)
+
+    angular: ClassVar[bool] = False
+    """Whether features are compared by their angle rather than their difference."""
+
+    @abstractmethod
+    def features(
+        self, configuration: Configuration, source: Source, seed: int, device: torch.device | str
+    ) -> np.ndarray:
+        """One training as a row of numbers whose differences are the distance."""
+
+    def matrix(
+        self,
+        configurations: Sequence[Configuration],
+        source: Source,
+        *,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+        on_done: OnDone | None = None,
+    ) -> DistanceMatrix:
+        names = checked(configurations)
+        held = []
+        for count, one in enumerate(configurations, start=1):
+            held.append([self.features(one, source, seed_of(one, seed, i), device) for i in range(self.seeds)])
+            if on_done:
+                on_done(count, len(names))
+        return split_seed_distances(self.variant_name(), names, np.array(held), angular=self.angular)
 
 
 def checked(configurations: Sequence[Configuration]) -> tuple[str, ...]:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from limbeck.configuration import Configuration
-from limbeck.measures.distances import OnDone, TrainedDistance, checked, seed_of, visited
-from limbeck.measures.split_seeds import DistanceMatrix, split_seed_distances
+from limbeck.measures.distances import TrainedDistance, visited
 from limbeck.sources import Source
 
 
@@ -25,24 +22,9 @@ class Function(TrainedDistance):
 
     probe: int = Field(256, ge=8)
 
-    def matrix(
-        self,
-        configurations: Sequence[Configuration],
-        source: Source,
-        *,
-        seed: int = 0,
-        device: torch.device | str = "cpu",
-        on_done: OnDone | None = None,
-    ) -> DistanceMatrix:
-        names = checked(configurations)
-        features = []
-        for count, one in enumerate(configurations, start=1):
-            features.append([self._roots(one, source, seed_of(one, seed, i), device) for i in range(self.seeds)])
-            if on_done:
-                on_done(count, len(names))
-        return split_seed_distances("function", names, np.array(features))
-
-    def _roots(self, configuration: Configuration, source: Source, seed: int, device: torch.device | str) -> np.ndarray:
+    def features(
+        self, configuration: Configuration, source: Source, seed: int, device: torch.device | str
+    ) -> np.ndarray:
         """sqrt(p / 2) at every probe sample, class and progress, scaled so that squares average over samples."""
         dynamics, states = visited(configuration, source, seed, self.progress, device)
         probe = configuration.domain.shown(source.validation[: self.probe], source.domain)

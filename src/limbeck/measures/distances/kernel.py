@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -12,8 +12,7 @@ from torch.func import jacrev, vmap
 
 from limbeck.configuration import Configuration
 from limbeck.dynamics import Dynamics, State
-from limbeck.measures.distances import OnDone, TrainedDistance, checked, seed_of, visited
-from limbeck.measures.split_seeds import DistanceMatrix, split_seed_distances
+from limbeck.measures.distances import TrainedDistance, visited
 from limbeck.samples import Samples
 from limbeck.sources import Source
 from limbeck.streams import derive, stream
@@ -38,24 +37,9 @@ class Kernel(TrainedDistance):
     damping: float = Field(0.1, gt=0)
     progress: tuple[float, ...] = Field((0.5, 1.0), min_length=1)
 
-    def matrix(
-        self,
-        configurations: Sequence[Configuration],
-        source: Source,
-        *,
-        seed: int = 0,
-        device: torch.device | str = "cpu",
-        on_done: OnDone | None = None,
-    ) -> DistanceMatrix:
-        names = checked(configurations)
-        features = []
-        for count, one in enumerate(configurations, start=1):
-            features.append([self._centred(one, source, seed_of(one, seed, i), device) for i in range(self.seeds)])
-            if on_done:
-                on_done(count, len(names))
-        return split_seed_distances("kernel", names, np.array(features), angular=True)
+    angular: ClassVar[bool] = True
 
-    def _centred(
+    def features(
         self, configuration: Configuration, source: Source, seed: int, device: torch.device | str
     ) -> np.ndarray:
         """The U-centred kernel of one training, its entries in a row."""
