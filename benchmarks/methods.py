@@ -25,7 +25,6 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +36,10 @@ VECTORS = "mlp(width=128)/adamw(lr=1e-3)/none/cosine(steps=300)"
 # trainings for minutes on one core. The step size of pixels is that of FACTORS times what stands here (or the default)
 # that --choose found best on validation samples, where its rows are in the file; the test split plays no part in it.
 FACTORS = (0.1, 1.0, 10.0)
+EXPERT = {
+    "experts": 1, "expert_epochs": 2, "expert_lr": 0.05, "ahead": 1, "max_start": 1,
+    "lr_pixels": 3.0, "step_size": 0.05, "lr_step_size": 1e-6,
+}  # fmt: skip
 SETTINGS: dict[str, dict[str, Any]] = {
     "dc": {"batch_real": 64, "initial": "real", "length": 10, "epochs": 5},
     "dsa": {"batch_real": 64, "length": 10, "epochs": 5},
@@ -48,13 +51,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "idm": {"batch_real": 64, "networks": 5, "renew": 10, "passes": 2, "lr_pixels": 0.2},
     "m3d": {"batch_real": 64, "lr_pixels": 10.0, "passes": 2, "length": 20},
     "ncfm": {"batch_real": 64, "frequencies": 256, "experts": 1, "expert_epochs": 1},
-    "mtt": {"experts": 1, "expert_epochs": 3, "ahead": 1, "max_start": 2, "synthetic_steps": 5, "lr_pixels": 100.0},
-    "tesla": {"experts": 1, "expert_epochs": 3, "ahead": 1, "max_start": 2, "synthetic_steps": 5, "lr_pixels": 100.0},
-    "ftd": {"experts": 1, "expert_epochs": 2, "ahead": 1, "max_start": 1, "synthetic_steps": 5, "lr_pixels": 100.0},
-    "datm": {
-        "experts": 1, "expert_epochs": 2, "ahead": 1, "max_start": 1, "first_max_start": 1, "growth": 1, "judges": 1,
-        "synthetic_steps": 5, "lr_pixels": 100.0,
-    },
+    "mtt": {**EXPERT, "synthetic_steps": 5},
+    "tesla": {**EXPERT, "synthetic_steps": 5},
+    "ftd": {**EXPERT, "synthetic_steps": 5},
+    "datm": {**EXPERT, "synthetic_steps": 5, "first_max_start": 1, "growth": 1, "judges": 1},
     "bptt": {"batch_real": 16, "total": 10},
     "rat-bptt": {"batch_real": 16, "total": 30, "window": 10},
     "frepo": {"networks": 2, "batch_real": 50},
@@ -118,19 +118,20 @@ def made_within(source: Any, method: Any, configuration: str, task: dict[str, An
     own: dict[str, Any] = {"per_class": task["per_class"], "seed": task["set"]}
     if not isinstance(method, Matching):
         return distill(source, method, configuration, **own)
+    marks = [time.process_time()]
     own["experts"] = trained_experts(source, method, configuration, task["per_class"])
-    spent = []
+    marks.append(time.process_time())
     for steps in (1, 5):
-        begun = time.process_time()
         distill(source, method, configuration, steps=steps, candidates=1, **own)
-        spent.append(time.process_time() - begun)
-    step = max((spent[1] - spent[0]) / 4, spent[1] / 50)  # the first run also trained the experts
-    steps = max(5, int((task["seconds"] - sum(spent)) / step))
+        marks.append(time.process_time())
+    one, five = marks[2] - marks[1], marks[3] - marks[2]
+    step = max((five - one) / 4, five / 50)
+    steps = max(5, int((task["seconds"] - (marks[3] - marks[0])) / step))
     return distill(source, method, configuration, steps=steps, candidates=1 if task["choosing"] else 2, **own)
 
 
 def trained_experts(source: Any, method: Any, configuration: str, per_class: int) -> Any:
-    """The method's experts, each trained once for all three runs; nothing for a method without."""
+    """The method's experts, trained once for all three runs; nothing for a method without."""
     from limbeck.configuration import Configuration
     from limbeck.dynamics import Dynamics
     from limbeck.states.experts import train_expert
@@ -140,7 +141,7 @@ def trained_experts(source: Any, method: Any, configuration: str, per_class: int
     if plan is None:
         return None
     trained = Dynamics(plan.configuration, source.domain)
-    return cache(lambda number: train_expert(plan, trained, source.train, number))
+    return [train_expert(plan, trained, source.train, number) for number in range(plan.count)].__getitem__
 
 
 def in_fresh_process(task: dict[str, Any]) -> dict[str, Any]:
