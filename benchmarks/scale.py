@@ -1,8 +1,9 @@
 """What a study's bookkeeping costs as it grows: 100 to 100,000 finished cells, and cells that do nothing on top.
 
 For each size a study's folder is filled with finished records; then planning (the grid, the finished ids, the order),
-`status`, `table` and a resumed run of the cells that are left are timed in a process of their own, whose memory is
-read before and after. The growth exponent is the slope of log time on log cells, by least squares.
+the check of every record that a run begins with, `status`, `table` and a resumed run of the cells that are left, to its
+last sync, are timed in a process of their own, whose memory is read before and after; so are the same cells each synced
+on its own. The growth exponent is the slope of log time on log cells, by least squares.
 
     python benchmarks/scale.py [--sizes 100 1000 ...] [--repeats 3] [--write]
 """
@@ -16,6 +17,7 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Collection
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -23,12 +25,14 @@ from unittest import mock
 
 import numpy as np
 
+from limbeck import durability
 from limbeck.digest import digest
 from limbeck.memory import peak_memory
 from limbeck.runners import run_study
-from limbeck.study import Cell, Order, Study, StudyFolder, about, status, table
+from limbeck.study import Cell, Order, Study, StudyFolder, about, run_cell, status, table
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
+PARTS = ("plan", "check", "status", "table")
 LEFT = 200
 """Cells that a resumed run still has to do; they read nothing and compute nothing."""
 TEXT = """
@@ -77,26 +81,47 @@ def measured(path: Path) -> dict[str, float]:
         ids = [cell.id for cell in cells]
         Order(cells, folder.finished(), folder.failed())
         found["plan"] = time.perf_counter() - begun
-        for name, call in (("status", status), ("table", table)):
+        for name, call in (("check", _check), ("status", status), ("table", table)):
             begun = time.perf_counter()
             call(folder)
             found[name] = time.perf_counter() - begun
         found["memory_bytes"] = peak() - base
     found["cells"] = len(ids)
     found["run_cell"] = _resumed(folder, ids[-LEFT:])
-    with mock.patch("os.fsync", return_value=None):
-        found["run_cell_without_fsync"] = _resumed(folder, ids[-LEFT:])
+    found["run_cell_synced_alone"] = _alone(folder, cells[-LEFT:])
     return found
 
 
+def _check(folder: StudyFolder) -> None:
+    folder.finished(checked=True)
+    folder.failed(checked=True)
+
+
 def _resumed(folder: StudyFolder, ids: list[str]) -> float:
-    """Seconds a cell of a resumed run, from the first that is done to the last, all bookkeeping of the runner in it."""
+    """Seconds a cell of a resumed run, from the first that is done to the last sync, the runner's bookkeeping in it."""
     for name in ids:
         folder.record_path(name).unlink(missing_ok=True)
     times: list[float] = []
-    run_study(folder, "serial", execute=NOTHING, on_done=lambda cell, record: times.append(time.perf_counter()))
-    assert len(times) == LEFT
+    sync = durability.sync
+
+    def timed(paths: Collection[Path]) -> None:
+        sync(paths)
+        times.append(time.perf_counter())
+
+    with mock.patch.object(durability, "sync", timed):
+        run_study(folder, "serial", execute=NOTHING, on_done=lambda cell, record: times.append(time.perf_counter()))
+    assert len(times) > LEFT
     return (times[-1] - times[0]) / (LEFT - 1)
+
+
+def _alone(folder: StudyFolder, cells: list[Cell]) -> float:
+    """Seconds a cell whose record waits for the disk twice, for its file and its folder."""
+    for cell in cells:
+        folder.record_path(cell.id).unlink()
+    begun = time.perf_counter()
+    for cell in cells:
+        run_cell(folder, cell, NOTHING)
+    return (time.perf_counter() - begun) / len(cells)
 
 
 def _send(path: Path, pipe: Any) -> None:
@@ -127,7 +152,7 @@ def exponents(results: dict[int, dict[str, list[float]]]) -> dict[str, float]:
     if len(sizes) < 2:
         return {}
     cells = np.log([median(results[size]["cells"]) for size in sizes])
-    names = ("plan", "status", "table", "run_cell", "run_cell_without_fsync", "memory_bytes")
+    names = ("plan", "check", "status", "table", "run_cell", "run_cell_synced_alone", "memory_bytes")
     return {
         name: float(np.polyfit(cells, np.log([median(results[size][name]) for size in sizes]), 1)[0]) for name in names
     }
@@ -141,28 +166,29 @@ def page(results: dict[int, dict[str, list[float]]], slopes: dict[str, float], c
         "",
         f"Medians of {repeats} fresh processes [smallest, largest], {os.cpu_count()} cores. Milliseconds a cell of the",
         f"study; in the last two columns milliseconds a cell that is run, of {LEFT} cells that do nothing, beside so",
-        "many finished ones: as it is (a record waits for the disk twice, for its file and its folder), and without",
-        f"that wait. Command: `{command}`.",
+        "many finished ones: as a runner does it, records synced together (to the last sync), and each synced on its",
+        "own, file and folder. `check` is the reading of every record that a run begins with.",
+        f"Command: `{command}`.",
         "",
-        "| cells | plan | status | table | memory, kB a cell | run one | run one, no fsync |",
-        "|---|---|---|---|---|---|---|",
+        "| cells | plan | check | status | table | memory, kB a cell | run one | run one, synced alone |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for held in results.values():
         cells = median(held["cells"])
-        shares = [_spread([1e3 * value / cells for value in held[name]]) for name in ("plan", "status", "table")]
-        own = [_spread([1e3 * value for value in held[name]]) for name in ("run_cell", "run_cell_without_fsync")]
+        shares = [_spread([1e3 * value / cells for value in held[name]]) for name in PARTS]
+        own = [_spread([1e3 * value for value in held[name]]) for name in ("run_cell", "run_cell_synced_alone")]
         memory = _spread([value / 1e3 / cells for value in held["memory_bytes"]])
         lines.append(f"| {cells:,.0f} | {' | '.join([*shares, memory, *own])} |")
     words = ", ".join(f"{name} {slope:.2f}" for name, slope in slopes.items())
     lines += ["", f"Growth exponents from 1000 cells on (1 is proportional, 0 constant): {words}.", ""]
     largest = list(results.values())[-1]
-    whole = sum(median(largest[name]) for name in ("plan", "status", "table"))
+    whole = sum(median(largest[name]) for name in PARTS)
     cells = median(largest["cells"])
     each = 1e3 * (whole / cells + median(largest["run_cell"]))
     lines.append(
-        f"At {cells:,.0f} cells, planning, status and table together take {whole:.1f} s, and the overhead of a cell, "
-        f"its share of them and its own record, is {each:.1f} ms, of which the disk's two waits are "
-        f"{1e3 * (median(largest['run_cell']) - median(largest['run_cell_without_fsync'])):.1f} ms."
+        f"At {cells:,.0f} cells, planning, check, status and table together take {whole:.1f} s, and the overhead of a "
+        f"cell, its share of them and its own record, is {each:.1f} ms; with every record synced alone it was "
+        f"{each + 1e3 * (median(largest['run_cell_synced_alone']) - median(largest['run_cell'])):.1f} ms."
     )
     return "\n".join(lines) + "\n"
 

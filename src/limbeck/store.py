@@ -29,8 +29,11 @@ def safe_name(name: str) -> str:
     return name
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
     """Write a file so that it is whole or absent: temporary file, fsync, rename, fsync of the folder.
+
+    Without `durable` there is no fsync: whole or absent whatever happens to this process, but a power cut may take or
+    tear it until someone syncs it (`limbeck.durability`).
 
     Raises `StoreFailure` where the disk refuses, and leaves what was there before as it was.
     """
@@ -41,14 +44,16 @@ def write_bytes(path: Path, content: bytes) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        if durable:
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
     except OSError as error:
         raise StoreFailure(
             f"{path} could not be written: {error.strerror or error}. Finished results are untouched; "
@@ -59,10 +64,11 @@ def write_bytes(path: Path, content: bytes) -> None:
             os.unlink(temporary)
 
 
-def write_record(path: Path, record: Mapping[str, Any]) -> None:
-    """Write a JSON record with a digest of its own content."""
+def write_record(path: Path, record: Mapping[str, Any], *, durable: bool = True) -> None:
+    """Write a JSON record with a digest of its own content; `durable` as in `write_bytes`."""
     body = dict(record)
-    write_bytes(path, json.dumps(body | {"sha256": digest(body)}, indent=1, allow_nan=False).encode())
+    content = json.dumps(body | {"sha256": digest(body)}, indent=1, allow_nan=False)
+    write_bytes(path, content.encode(), durable=durable)
 
 
 def read_record(path: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any
 
+from limbeck.durability import Group
 from limbeck.errors import UnknownName
 from limbeck.study import (
     Cell,
@@ -31,7 +32,10 @@ OnDone = Callable[[Cell, dict[str, Any]], None]
 
 
 class Runner(Variant):
-    """Settings of a place where cells are executed."""
+    """Settings of a place where cells are executed.
+
+    What it writes is whole at once; `run_study` makes it durable.
+    """
 
     @abstractmethod
     def run(self, order: Order, folder: StudyFolder, on_done: OnDone, execute: Execute | None = None) -> None:
@@ -60,19 +64,27 @@ def run_study(
 ) -> Status:
     """Run what is left of a study, or of its shard `part` = i/n, and say how it stands.
 
-    Cells that failed are left alone unless `retry` is given. Running it twice does nothing the second time.
+    Cells that failed are left alone unless `retry` is given. Running it twice does nothing the second time. A record
+    that is not as it was written, as after a power cut, counts as none.
 
     Raises `StudyChanged` where the source's data have changed, and what `Runner.run` raises.
     """
     chosen = _made(runner)
     cells = shard(folder.cells(), part)
-    order = Order(cells, folder.finished(), () if retry else folder.failed())
+    order = Order(cells, folder.finished(checked=True), () if retry else folder.failed(checked=True))
     if order.left:
         folder.check_source()
         if execute is None:
             chosen.check(folder)
         begun, left = time.perf_counter(), order.left
-        chosen.run(order, folder, on_done or (lambda cell, record: None), execute)
+        with Group() as group:
+
+            def tell(cell: Cell, record: dict[str, Any]) -> None:
+                group.add((folder.failure_path if "failed" in record else folder.record_path)(cell.id))
+                if on_done is not None:
+                    on_done(cell, record)
+
+            chosen.run(order, folder, tell, execute)
         if foretold := StudyForecast.load(folder):
             elapsed = time.perf_counter() - begun
             foretold.compared(folder, elapsed if foretold.cells == left else None).save(folder)

@@ -20,7 +20,7 @@ from typing import Any
 
 from pydantic import Field, StrictInt
 
-from limbeck.errors import Interrupted, LimbeckError, StoreFailure
+from limbeck.errors import CorruptFile, Interrupted, LimbeckError, MissingData, StoreFailure
 from limbeck.runners import OnDone, Runner, allowed_cores, cores, one_thread, settle
 from limbeck.study import Cell, Execute, Order, StudyFolder, about, run_cell
 
@@ -174,7 +174,7 @@ def _assign(order: Order, crew: list[_Worker]) -> None:
 def _after_death(worker: _Worker, cell: Cell, folder: StudyFolder, deaths: Counter[str]) -> dict[str, Any] | None:
     """The record of a cell whose worker died: what it may have written, a failure the second time, else None."""
     worker.dismiss()
-    if folder.record_path(cell.id).exists():
+    with suppress(MissingData, CorruptFile):
         return folder.record(cell.id)
     deaths[cell.id] += 1
     if deaths[cell.id] < 2:
@@ -228,7 +228,7 @@ def _work(pipe: Connection, folder: StudyFolder, execute: Execute | None, place:
             while True:
                 cell = pipe.recv()
                 try:
-                    pipe.send(("record", run_cell(folder, cell, execute)))
+                    pipe.send(("record", run_cell(folder, cell, execute, durable=False)))
                 except StoreFailure as error:
                     pipe.send(("refused", str(error)))
     except (EOFError, BrokenPipeError, KeyboardInterrupt, Interrupted):

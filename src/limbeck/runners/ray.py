@@ -105,7 +105,7 @@ class _Fleet:
         for task in ready:
             cell = self._out.pop(task)
             try:
-                yield cell, self._ray.get(task).unpack(self._folder)
+                yield cell, self._ray.get(task).unpack(self._folder, durable=False)
             except self._ray.exceptions.RayTaskError as error:
                 if isinstance(error.cause, LimbeckError):
                     raise error.cause from None
@@ -203,11 +203,11 @@ def _on_node(
             folder = StudyFolder(Path(place))
             write_bytes(folder.path / "study.json", study)
             for need in needs:
-                need.unpack(folder)
+                need.unpack(folder, durable=False)
             if scratch:
                 _keep_checkpoints(folder, cell, Path(scratch))
             with one_thread():
-                run_cell(folder, cell, execute)
+                run_cell(folder, cell, execute, durable=False)
             if scratch:
                 shutil.rmtree(Path(scratch) / cell.id, ignore_errors=True)
             return Parcel.pack(folder, cell.id)

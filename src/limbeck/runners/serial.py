@@ -14,6 +14,6 @@ class Serial(Runner):
         try:
             with one_thread():
                 while cell := order.next():
-                    settle(order, cell, run_cell(folder, cell, execute), on_done)
+                    settle(order, cell, run_cell(folder, cell, execute, durable=False), on_done)
         except KeyboardInterrupt:
             raise Interrupted("stopped; finished cells are kept. Run the same command to go on.") from None

@@ -9,7 +9,8 @@
         objects/ab/<digest>.*         tensors, named by their content
         work/<id>/                    checkpoints of an unfinished distillation
 
-Files only, each whole or absent: safe on a shared disk, and merged by copying.
+Files only, each whole or absent: safe on a shared disk, and merged by copying. A record that a power cut has torn is
+found by its digest, and its cell is made anew.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from limbeck.errors import BadData, MissingData, StoreFailure, StudyChanged
+from limbeck.durability import GROUP_SECONDS
+from limbeck.errors import BadData, CorruptFile, MissingData, StoreFailure, StudyChanged
 from limbeck.store import read_record, write_bytes, write_record
 from limbeck.study.additions import Addition
 from limbeck.study.cells import Cell
@@ -132,25 +134,35 @@ class StudyFolder:
         """A failed cell's record. Raises `MissingData` or `CorruptFile`."""
         return read_record(self.failure_path(cell_id))
 
-    def write(self, cell_id: str, record: dict[str, Any]) -> None:
-        """Remember a cell's record, finished or failed. Raises `StoreFailure`."""
+    def write(self, cell_id: str, record: dict[str, Any], *, durable: bool = True) -> None:
+        """Remember a cell's record, finished or failed. Raises `StoreFailure`.
+
+        Without `durable` the caller syncs it, together with others; that of long work is synced here even so, before
+        its checkpoints are dropped.
+        """
+        durable = durable or record["seconds"] >= GROUP_SECONDS
         if "failed" in record:
-            write_record(self.failure_path(cell_id), record)
+            write_record(self.failure_path(cell_id), record, durable=durable)
             return
-        write_record(self.record_path(cell_id), record)
+        write_record(self.record_path(cell_id), record, durable=durable)
         try:
             self.failure_path(cell_id).unlink(missing_ok=True)
             shutil.rmtree(self.work(cell_id), ignore_errors=True)
         except OSError as error:
             raise StoreFailure(f"{self.path} refuses changes: {error.strerror}. Finished results are intact.") from None
 
-    def finished(self) -> set[str]:
-        """Ids of finished cells, by the names of their files alone: quick with 100,000 of them."""
-        return {name.removesuffix(".json") for name in self._names() if not name.endswith(FAILED)}
+    def finished(self, *, checked: bool = False) -> set[str]:
+        """Ids of finished cells, by the names of their files alone: quick with 100,000 of them.
 
-    def failed(self) -> set[str]:
-        """Ids of cells that failed and were not finished since."""
-        return {name.removesuffix(FAILED) for name in self._names() if name.endswith(FAILED)} - self.finished()
+        With `checked` every record is read, and one that is not as it was written counts as none.
+        """
+        names = {name.removesuffix(".json") for name in self._names() if not name.endswith(FAILED)}
+        return {name for name in names if _whole(self.record_path(name))} if checked else names
+
+    def failed(self, *, checked: bool = False) -> set[str]:
+        """Ids of cells that failed and were not finished since; `checked` as in `finished`."""
+        names = {name.removesuffix(FAILED) for name in self._names() if name.endswith(FAILED)} - self.finished()
+        return {name for name in names if _whole(self.failure_path(name))} if checked else names
 
     def _names(self) -> Iterator[str]:
         root = self.path / "cells"
@@ -161,6 +173,14 @@ class StudyFolder:
                 yield from (
                     name for name in os.listdir(root / part) if name.endswith(".json") and not name.startswith(".")
                 )
+
+
+def _whole(path: Path) -> bool:
+    """Whether a record is as it was written."""
+    try:
+        return bool(read_record(path))
+    except CorruptFile:
+        return False
 
 
 def differences(held: dict[str, Any], own: dict[str, Any]) -> list[str]:

@@ -28,7 +28,7 @@ class Merged:
 
 
 def merge(into: StudyFolder, others: Sequence[StudyFolder]) -> Merged:
-    """Copy what is finished elsewhere and not here. Nothing that is here is changed.
+    """Copy what is finished elsewhere and not here. Nothing that is here, as it was written, is changed.
 
     Cells are pure, so two folders that differ on one cell mean another machine, another library or a changed file: each
     such cell is named in `conflicts`. A failure here is kept beside a success from there, which then counts.
@@ -44,12 +44,12 @@ def merge(into: StudyFolder, others: Sequence[StudyFolder]) -> Merged:
         for path in _records(other.path):
             here = into.path / path.relative_to(other.path)
             try:
-                record = read_record(path)
-                if not here.exists():
+                record, held = read_record(path), _held(here)
+                if held is None:
                     _copy_object(record, other, into)
                     write_bytes(here, read_bytes(path))
                     copied += 1
-                elif path.name.endswith(FAILED) or same_record(outcome(record), outcome(read_record(here))):
+                elif path.name.endswith(FAILED) or same_record(outcome(record), outcome(held)):
                     known += 1
                 else:
                     conflicts.append(str(record["id"]))
@@ -66,6 +66,14 @@ def outcome(record: dict[str, Any]) -> dict[str, Any]:
             {key: value for key, value in row.items() if key not in MEASURED_OF_ROWS} for row in kept["rows"]
         ]
     return kept
+
+
+def _held(path: Path) -> dict[str, Any] | None:
+    """A record, or None where there is none as it was written."""
+    try:
+        return read_record(path)
+    except (CorruptFile, MissingData):
+        return None
 
 
 def _records(root: Path) -> Iterator[Path]:

@@ -30,8 +30,10 @@ class Parcel:
         name = parse_record(content, path).get("object")
         return cls(cell, content, tuple(read_bytes(file) for file in object_files(folder, name)) if name else ())
 
-    def unpack(self, folder: StudyFolder) -> dict[str, Any]:
+    def unpack(self, folder: StudyFolder, *, durable: bool = True) -> dict[str, Any]:
         """Write the files into a folder, the record after what it names, and return the record.
+
+        Without `durable` the caller syncs the record, see `StudyFolder.write`.
 
         Raises `CorruptFile` where the record is not as it was written, and `StoreFailure`.
         """
@@ -41,7 +43,7 @@ class Parcel:
         if self.tensors:
             for path, content in zip(object_files(folder, record["object"]), self.tensors, strict=True):
                 write_bytes(path, content)
-        folder.write(self.cell, record)
+        folder.write(self.cell, record, durable=durable)
         return record
 
 

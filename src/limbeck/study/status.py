@@ -55,9 +55,9 @@ def status(folder: StudyFolder) -> Status:
     failures = []
     for cell in cells:
         state = "left"
-        if cell.id in finished:
+        if cell.id in finished and (seconds := _seconds(folder, cell)) is not None:
             state = "done"
-            spent.append((cell, _seconds(folder, cell)))
+            spent.append((cell, seconds))
         elif cell.id in failed:
             state = "failed"
             failures.append({"cell": cell.title, "id": cell.id, "reason": _why(folder, cell)})
@@ -75,7 +75,8 @@ def status(folder: StudyFolder) -> Status:
 def measured(folder: StudyFolder) -> list[tuple[Cell, float]]:
     """Every finished cell with the seconds that it took: what `seconds_left` judges others by."""
     finished = folder.finished()
-    return [(cell, _seconds(folder, cell)) for cell in folder.cells() if cell.id in finished]
+    held = [(cell, _seconds(folder, cell)) for cell in folder.cells() if cell.id in finished]
+    return [(cell, seconds) for cell, seconds in held if seconds is not None]
 
 
 def seconds_left(
@@ -118,11 +119,12 @@ def _groups(cell: Cell) -> list[tuple[Any, ...]]:
     return own if _selects(cell) else [*own, (cell.kind,), ()]
 
 
-def _seconds(folder: StudyFolder, cell: Cell) -> float:
+def _seconds(folder: StudyFolder, cell: Cell) -> float | None:
+    """What a cell took; None for a record that is not as it was written, whose cell is run again."""
     try:
         return float(folder.record(cell.id)["seconds"])
     except (CorruptFile, KeyError):
-        return 0.0
+        return None
 
 
 def _why(folder: StudyFolder, cell: Cell) -> str:

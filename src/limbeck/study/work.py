@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -26,8 +27,13 @@ if TYPE_CHECKING:
 Execute = Mapping[str, Callable[[StudyFolder, Cell], dict[str, Any]]]
 
 
-def run_cell(folder: StudyFolder, cell: Cell, execute: Execute | None = None) -> dict[str, Any]:
+def run_cell(
+    folder: StudyFolder, cell: Cell, execute: Execute | None = None, *, durable: bool = True
+) -> dict[str, Any]:
     """Run a cell and return its record, which is on disk by then; a finished cell is only read.
+
+    Without `durable` the caller syncs what is quickly done again, see `StudyFolder.write`. A record that is not as it
+    was written is made anew.
 
     Divergence, NaN, running out of memory and any mistake in a user's own code make a record with `failed`, the reason.
     `execute` maps kinds to functions of a folder and a cell that return a cell's result as JSON.
@@ -36,7 +42,8 @@ def run_cell(folder: StudyFolder, cell: Cell, execute: Execute | None = None) ->
     nothing is remembered but the checkpoints.
     """
     if folder.record_path(cell.id).exists():
-        return folder.record(cell.id)
+        with suppress(CorruptFile):
+            return folder.record(cell.id)
     started, had = time.perf_counter(), time.process_time()
     with peak_memory() as peak:
         try:
@@ -49,7 +56,7 @@ def run_cell(folder: StudyFolder, cell: Cell, execute: Execute | None = None) ->
         measured = {"seconds": time.perf_counter() - started, "processor_seconds": time.process_time() - had}
         measured |= {"peak_memory_bytes": peak()}
     record = about(cell) | result | measured
-    folder.write(cell.id, record)
+    folder.write(cell.id, record, durable=durable)
     return record
 
 
