@@ -186,7 +186,7 @@ def forecast(
         plans = [plan for scene in task.scenes if (plan := task.method.expert_plan(scene.dynamics))]
         experts = sum(-(-plan.count // len(pool)) * expert_seconds(plan, source, device) for plan in plans)
         seconds = start + per_step * total + validation + experts
-        stored = sum(tensor.nbytes for tensor in run.tensors.values()) + task.group.nbytes
+        stored = sum(tensor.nbytes for tensor in [*run.tensors.values(), *task.shared.values(), task.group])
         count = sum(-(-plan.count // len(pool)) for plan in plans)
         return Forecast(total, seconds, per_step, peak(), count, experts, start, stored)
 
@@ -254,6 +254,7 @@ class _Task:
     scenes: tuple[Scene, ...]  # one a configuration of the pool
     group: Tensor
     begin: Samples
+    shared: Tensors  # by all stored samples, such as the directions of a latent set
 
     @classmethod
     def prepare(
@@ -284,8 +285,10 @@ class _Task:
         if len(pool) > 1 and isinstance(recipe, Matching) and recipe.auxiliary(scenes[0]):
             raise NotApplicable(f"{asked} keeps tensors made for one network. Give it one configuration.")
         begin = recipe.begin(source, scenes[0], per_class).to(device, dtype)
-        group = begin.group[:: recipe.parameterization().copies]
-        return cls(source, recipe, asked, configuration, pool, per_class, seed, tuple(scenes), group, begin)
+        form = recipe.parameterization()
+        group = begin.group[:: form.copies]
+        shared = {name: _placed(tensor, device, dtype) for name, tensor in form.shared(source).items()}
+        return cls(source, recipe, asked, configuration, pool, per_class, seed, tuple(scenes), group, begin, shared)
 
     @property
     def identity(self) -> list[Any]:
@@ -294,7 +297,7 @@ class _Task:
         return [*own, *self.pool.identity, str(self.scenes[0].dynamics.dtype)]
 
     def start(self) -> _Run:
-        tensors = self.method.parameterization().fold(self.begin, self.source.domain)
+        tensors = self.method.parameterization().fold(self.begin, self.source.domain, self.shared)
         if not isinstance(self.method, Matching):
             return _Run(tensors, {}, [], {})
         beside = {**self.method.learned(), **self.method.auxiliary(self.scenes[0])}
@@ -305,7 +308,8 @@ class _Task:
         return _Run(tensors, moments, [states.begin(scene) for scene in self.scenes], self.pool.begin())
 
     def unfold(self, tensors: Mapping[str, Tensor]) -> Samples:
-        return self.method.parameterization().unfold(dict(tensors), self.group, self.source.domain)
+        form = self.method.parameterization()
+        return form.unfold({**self.shared, **tensors}, self.group, self.source.domain)
 
     def advance(self, run: _Run) -> None:
         """One update of the set. Raises `Diverged`."""
@@ -327,7 +331,7 @@ class _Task:
         if not finite:
             raise self._diverged(run, float(loss.detach()))
         with torch.no_grad():
-            tensors = self.method.settled(scene, moment, tensors)
+            tensors = self.method.settled(scene, moment, tensors, self.unfold)
             average = self._averaged(run, tensors)
             try:
                 carry = states.advance(scene, carry, visit, self.unfold(tensors))
@@ -394,7 +398,7 @@ class _Task:
 
     def finished(self, run: _Run, *, steps: int, seconds: float) -> SyntheticSet:
         beside = self.method.auxiliary(self.scenes[0]) if isinstance(self.method, Matching) else {}
-        kept = {name: tensor for name, tensor in (run.best or run.tensors).items() if name not in beside}
+        kept = {name: tensor for name, tensor in (run.best or run.tensors).items() if name not in beside} | self.shared
         every = max(1, len(run.losses) // 200)
         facts = {
             "steps": steps,
@@ -419,6 +423,11 @@ class _Task:
             configuration=self.configuration.spec,
             provenance=facts,
         )
+
+
+def _placed(tensor: Tensor, device: torch.device | str, dtype: torch.dtype) -> Tensor:
+    """A tensor on a device; of the floating type, unless it holds whole numbers."""
+    return tensor.to(device, dtype if tensor.is_floating_point() else None)
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ import pkgutil
 import re
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -28,6 +28,9 @@ class Variant(BaseModel):
     """Settings of one variant: frozen, with real defaults, unknown keys refused by name."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+
+    later: ClassVar[frozenset[str]] = frozenset()
+    """Settings that came after results were kept under this name, and change nothing at their defaults."""
 
     @classmethod
     def variant_name(cls) -> str:
@@ -47,8 +50,13 @@ class Variant(BaseModel):
 
     @property
     def full_spec(self) -> str:
-        """The name with every setting, defaults included: what a digest is taken of, so new defaults are new work."""
-        settings = [f"{key}={_written(getattr(self, key))}" for key in type(self).model_fields]
+        """The name with every setting, defaults included: what a digest is taken of, so new defaults are new work.
+
+        Only settings of `later` are left out at their defaults: kept results stay valid.
+        """
+        fields, value = type(self).model_fields, {key: getattr(self, key) for key in type(self).model_fields}
+        told = [key for key in fields if key not in self.later or value[key] != fields[key].default]
+        settings = [f"{key}={_written(value[key])}" for key in told]
         return self.variant_name() + (f"({', '.join(settings)})" if settings else "")
 
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
@@ -17,6 +17,7 @@ from limbeck.errors import BadData, BadSetting, LimbeckError, NotApplicable
 from limbeck.optimizers import Optimizer
 from limbeck.optimizers.sgd import SGD
 from limbeck.parameterizations import Labels, Parameterization, Tensors
+from limbeck.parameterizations.latent import Latent
 from limbeck.parameterizations.pixels import Pixels
 from limbeck.parameterizations.tiles import Tiles
 from limbeck.real_batches import random_batch, representative_batch
@@ -85,7 +86,20 @@ class Method(Variant):
 
 
 class Selection(Method):
-    """A coreset: real samples, chosen. Always shown beside the distilled sets."""
+    """A coreset: real samples, chosen. Always shown beside the distilled sets.
+
+    `latent` above 0 stores each as so many principal components.
+    """
+
+    later: ClassVar[frozenset[str]] = frozenset({"latent"})
+
+    latent: int = Field(0, ge=0)
+
+    def parameterization(self) -> Parameterization:
+        return Latent(dimension=self.latent) if self.latent else Pixels()
+
+    def check(self, configuration: Configuration, domain: Domain, per_class: int) -> None:
+        self.parameterization().check(domain)
 
     def begin(self, source: Source, scene: Scene, per_class: int) -> Samples:
         return source.train[self.choose(source, per_class, scene.seed)]
@@ -100,8 +114,11 @@ class Matching(Method):
 
     `batch=representative` shows it the real samples nearest to `batch_real` k-means centres of each class, clustered
     anew every `recluster` steps (DREAM, Liu et al., ICCV 2023). A `factor` above 1 stores images in factor x factor
-    tiles, `labels=soft` learns labels beside pixels where the surrogate reads them.
+    tiles, `latent` above 0 stores each sample as so many principal components, and `labels=soft` learns labels beside
+    the samples where the surrogate reads them.
     """
+
+    later: ClassVar[frozenset[str]] = frozenset({"latent"})
 
     steps: int = Field(1000, gt=0)
     lr_pixels: float = Field(1.0, gt=0)
@@ -114,8 +131,11 @@ class Matching(Method):
     factor: int = Field(1, gt=0)
     labels: Labels = "hard"
     lr_labels: float = Field(0.1, gt=0)
+    latent: int = Field(0, ge=0)
 
     def parameterization(self) -> Parameterization:
+        if self.latent:
+            return Latent(dimension=self.latent, labels=self.labels)
         return Tiles(factor=self.factor, labels=self.labels) if self.factor > 1 else Pixels(labels=self.labels)
 
     def suited(self, domain: Domain) -> Method:
@@ -124,6 +144,8 @@ class Matching(Method):
         return self.with_settings(factor=1) if tiled and not domain.is_image else self
 
     def check(self, configuration: Configuration, domain: Domain, per_class: int) -> None:
+        if self.latent and self.factor > 1 and "factor" in self.model_fields_set:
+            raise BadSetting("samples are stored as codes or in tiles. Leave out latent or factor.")
         self.parameterization().check(domain)
         if self.labels == "soft" and not self.surrogate().reads_labels:
             raise BadSetting(
@@ -139,7 +161,7 @@ class Matching(Method):
     def states(self, per_class: int) -> States:
         """Where it is measured."""
 
-    def settled(self, scene: Scene, moment: Moment, tensors: Tensors) -> Tensors:
+    def settled(self, scene: Scene, moment: Moment, tensors: Tensors, unfold: Callable[[Tensors], Samples]) -> Tensors:
         """The stored tensors after an update of the set, with what the recipe does to them besides descending."""
         return tensors
 
@@ -161,13 +183,18 @@ class Matching(Method):
         """Stored tensors beside the samples, such as a step size, at their start."""
         return {}
 
+    @property
+    def content(self) -> str:
+        """The stored tensor of the samples, which `lr_pixels` moves."""
+        return self.parameterization().content
+
     def auxiliary(self, scene: Scene) -> Tensors:
         """Tensors that are learned beside the set and are no part of it, at their start."""
         return {}
 
     def optimizers(self) -> Mapping[str, Optimizer]:
         """The update rule of each stored tensor that is learned."""
-        rules: dict[str, Optimizer] = {"pixels": SGD(lr=self.lr_pixels, momentum=self.momentum)}
+        rules: dict[str, Optimizer] = {self.content: SGD(lr=self.lr_pixels, momentum=self.momentum)}
         if self.labels == "soft":
             rules["logits"] = SGD(lr=self.lr_labels, momentum=self.momentum)
         return rules

@@ -58,7 +58,7 @@ class BPTT(Matching):
         return {"step_size": torch.tensor(self.step_size)} if self.step_size else {}
 
     def optimizers(self) -> Mapping[str, Optimizer]:
-        rates = {"pixels": self.lr_pixels}
+        rates = {self.content: self.lr_pixels}
         rates |= {"logits": self.lr_labels} if self.labels == "soft" else {}
         rates |= {"step_size": self.lr_step_size} if self.step_size else {}
         return {name: self._clipped(Adam(lr=rate)) for name, rate in rates.items()}

@@ -54,7 +54,7 @@ class FRePo(Matching):
 
     def optimizers(self) -> Mapping[str, Optimizer]:
         labels = {"logits": Adam(lr=self.lr_labels)} if self.labels == "soft" else {}
-        return {"pixels": Adam(lr=self.lr_pixels), **labels}
+        return {self.content: Adam(lr=self.lr_pixels), **labels}
 
     def dynamics_configuration(self, configuration: Configuration, domain: Domain, per_class: int) -> Configuration:
         return configuration.replace(

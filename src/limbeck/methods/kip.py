@@ -58,4 +58,4 @@ class KIP(Matching):
 
     def optimizers(self) -> Mapping[str, Optimizer]:
         labels = {"logits": Adam(lr=self.lr_labels)} if self.labels == "soft" else {}
-        return {"pixels": Adam(lr=self.lr_pixels), **labels}
+        return {self.content: Adam(lr=self.lr_pixels), **labels}

@@ -57,7 +57,7 @@ class NCFM(Matching):
         return {"sampler": initial_sampler(scene.dynamics.network.feature_size)} if self.sampling == "learned" else {}
 
     def optimizers(self) -> Mapping[str, Optimizer]:
-        rules = {**super().optimizers(), "pixels": AdamW(lr=self.lr_pixels)}
+        rules = {**super().optimizers(), self.content: AdamW(lr=self.lr_pixels)}
         return rules | ({"sampler": AdamW(lr=self.lr_sampler)} if self.sampling == "learned" else {})
 
     def dynamics_configuration(self, configuration: Configuration, domain: Domain, per_class: int) -> Configuration:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -60,7 +60,7 @@ class SRe2L(Matching):
 
     def check(self, configuration: Configuration, domain: Domain, per_class: int) -> None:
         super().check(configuration, domain, per_class)
-        if self.factor > 1:
+        if self.parameterization().copies > 1:
             raise BadSetting("sre2l gives one label a training image; tiles have one for several. Use factor=1.")
         with torch.device("meta"), torch.random.fork_rng(devices=[]):
             network = configuration.architecture.build(domain)
@@ -77,7 +77,7 @@ class SRe2L(Matching):
         return Teacher(teachers=self.teachers, epochs=self.teacher_epochs)
 
     def optimizers(self) -> Mapping[str, Optimizer]:
-        return {"pixels": Adam(lr=self.lr_pixels, betas=(0.5, 0.9))}
+        return {self.content: Adam(lr=self.lr_pixels, betas=(0.5, 0.9))}
 
     def dynamics_configuration(self, configuration: Configuration, domain: Domain, per_class: int) -> Configuration:
         return configuration.replace(
@@ -97,8 +97,8 @@ class SRe2L(Matching):
         seen = Samples(x, y, hard.group)
         return self.surrogate().value(moment, seen, seen)
 
-    def settled(self, scene: Scene, moment: Moment, tensors: Tensors) -> Tensors:
+    def settled(self, scene: Scene, moment: Moment, tensors: Tensors, unfold: Callable[[Tensors], Samples]) -> Tensors:
         if self.labels == "hard":
             return tensors
-        said = moment.dynamics.predict(moment.state, tensors["pixels"])
+        said = moment.dynamics.predict(moment.state, unfold(tensors).x)
         return {**tensors, "logits": said / self.temperature}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 from pydantic import Field
@@ -12,7 +12,7 @@ from limbeck.errors import BadSetting
 from limbeck.methods.mtt import MTT
 from limbeck.optimizers import Optimizer
 from limbeck.parameterizations import Tensors
-from limbeck.samples import Domain
+from limbeck.samples import Domain, Samples
 from limbeck.states import Scene
 from limbeck.surrogates import Moment
 from limbeck.surrogates.trajectory import Trajectory
@@ -35,7 +35,7 @@ class TESLA(MTT):
 
     def check(self, configuration: Configuration, domain: Domain, per_class: int) -> None:
         super().check(configuration, domain, per_class)
-        if self.labels == "soft" and self.factor > 1:
+        if self.labels == "soft" and self.parameterization().copies > 1:
             raise BadSetting("tesla renews one label a training image; tiles have one for several. Use factor=1.")
 
     def optimizers(self) -> Mapping[str, Optimizer]:
@@ -44,9 +44,9 @@ class TESLA(MTT):
     def surrogate(self) -> Trajectory:
         return Trajectory(synthetic_steps=self.synthetic_steps, memory="tesla")
 
-    def settled(self, scene: Scene, moment: Moment, tensors: Tensors) -> Tensors:
+    def settled(self, scene: Scene, moment: Moment, tensors: Tensors, unfold: Callable[[Tensors], Samples]) -> Tensors:
         if self.labels == "hard":
             return tensors
         assert moment.target is not None
         network, buffers = moment.dynamics.network, moment.state.buffers
-        return {**tensors, "logits": network.logits(moment.target, buffers, tensors["pixels"], training=True)}
+        return {**tensors, "logits": network.logits(moment.target, buffers, unfold(tensors).x, training=True)}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import Tensor
 
-from limbeck.parameterizations import Labels, Parameterization, Tensors, folded_labels, unfolded_labels
+from limbeck.parameterizations import NOTHING, Labels, Parameterization, Tensors, folded_labels, unfolded_labels
 from limbeck.samples import Domain, Samples
 
 
@@ -16,8 +18,9 @@ class Pixels(Parameterization):
 
     labels: Labels = "hard"
 
-    def fold(self, start: Samples, domain: Domain) -> Tensors:
+    def fold(self, start: Samples, domain: Domain, shared: Mapping[str, Tensor] = NOTHING) -> Tensors:
         return {"pixels": start.x.clone(), **folded_labels(self.labels, start, domain)}
 
-    def unfold(self, tensors: Tensors, group: Tensor, domain: Domain) -> Samples:
-        return Samples(tensors["pixels"], unfolded_labels(self.labels, tensors, group, domain), group)
+    def unfold(self, tensors: Mapping[str, Tensor], group: Tensor, domain: Domain) -> Samples:
+        x = tensors["pixels"]
+        return Samples(x, unfolded_labels(self.labels, tensors, group, domain, x.dtype), group)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from limbeck.errors import NotApplicable
-from limbeck.parameterizations import Labels, Parameterization, Tensors, folded_labels, unfolded_labels
+from limbeck.parameterizations import NOTHING, Labels, Parameterization, Tensors, folded_labels, unfolded_labels
 from limbeck.samples import Domain, Samples
 
 
@@ -43,7 +44,7 @@ class Tiles(Parameterization):
                 f"tiles. Use a factor of {', '.join(map(str, fit))}."
             )
 
-    def fold(self, start: Samples, domain: Domain) -> Tensors:
+    def fold(self, start: Samples, domain: Domain, shared: Mapping[str, Tensor] = NOTHING) -> Tensors:
         x = start.x
         if self.factor > 1:
             rows, columns = (_enlarging(side, self.factor, x.dtype, x.device) for side in domain.shape[1:])
@@ -54,13 +55,13 @@ class Tiles(Parameterization):
         stored = Samples(x, y, start.group[:: self.copies])
         return {"pixels": x.clone(), **folded_labels(self.labels, stored, domain)}
 
-    def unfold(self, tensors: Tensors, group: Tensor, domain: Domain) -> Samples:
+    def unfold(self, tensors: Mapping[str, Tensor], group: Tensor, domain: Domain) -> Samples:
         x = tensors["pixels"]
         if self.factor > 1:
             rows, columns = (_enlarging(side, self.factor, x.dtype, x.device) for side in domain.shape[1:])
             x = x.unflatten(3, (self.factor, -1)).unflatten(2, (self.factor, -1))
             x = rows @ x.permute(0, 2, 4, 1, 3, 5).flatten(0, 2) @ columns.T  # (stored * copies, c, h, w)
-        y = unfolded_labels(self.labels, tensors, group, domain)
+        y = unfolded_labels(self.labels, tensors, group, domain, x.dtype)
         return Samples(x, *(part.repeat_interleave(self.copies, 0) for part in (y, group)))
 
 

@@ -309,10 +309,11 @@ def _at_both_ends(recipe: Matching, source: Source, configuration: str, made: Sy
     form = recipe.parameterization()
     begun = replace(scene, seed=derive(made.seed, "distill"))
     begin = recipe.begin(source, begun, made.per_class).to(dtype=torch.float64)
-    start = form.fold(begin, source.domain)
+    shared = {key: value.double() for key, value in form.shared(source).items()}
+    start = form.fold(begin, source.domain, shared)
     learned = {key: value.double() for key, value in recipe.learned().items()}
 
-    start = {**start, **learned}
+    start = {**shared, **start, **learned}
     states, moments = recipe.states(made.per_class), []
     carry = states.begin(scene)
     for step in range(4):
