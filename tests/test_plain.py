@@ -32,7 +32,8 @@ def network_and_moment(configuration: str = "convnet(width=4)") -> tuple[nn.Modu
     """The plain network with our initialisation, in float64."""
     dynamics = Dynamics(configuration, DOMAIN, dtype=torch.float64)
     state = dynamics.initial(3)
-    module = (MLP(DOMAIN.shape, 3) if "mlp" in configuration else ConvNet(DOMAIN.shape, 3, width=4)).double()
+    width = 27 if "27" in configuration else 4
+    module = (MLP(DOMAIN.shape, 3) if "mlp" in configuration else ConvNet(DOMAIN.shape, 3, width)).double()
     nn.utils.vector_to_parameters(state.vector.clone(), module.parameters())
     return module, Moment(dynamics, state)
 
@@ -65,8 +66,12 @@ def test_one_pass_over_all_classes_in_pieces_equals_distribution_matching_class_
     assert_same(ours(Distribution(), moment, synthetic, real), plain)
 
 
-def test_gradients_in_pieces_equal_gradient_matching_class_by_class() -> None:
-    module, moment = network_and_moment()
+@pytest.mark.parametrize("network", ["convnet(width=4)", "convnet(width=27)"])  # the wider one's first block is fused
+def test_gradients_in_pieces_equal_gradient_matching_class_by_class(
+    network: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("limbeck.first_block.WORTH", 0)
+    module, moment = network_and_moment(network)
     synthetic, real = images(PER_CLASS, 0), images(REAL, 1)
     pixels = synthetic.x.clone().requires_grad_()
     parts = enumerate(zip(real.x.split(REAL), pixels.split(PER_CLASS), strict=True))

@@ -20,6 +20,7 @@ from limbeck.calibration import quickest
 from limbeck.configuration import Configuration
 from limbeck.ensemble import Ensemble
 from limbeck.errors import Diverged, NotApplicable
+from limbeck.first_block import FirstBlock
 from limbeck.samples import Domain, Samples
 from limbeck.streams import borrowed_global, derive, stream
 
@@ -49,6 +50,7 @@ class Network:
         linear = [part for part in self.module.modules() if isinstance(part, nn.Linear)]
         self._head = linear[-1] if linear else None
         self._ensemble = Ensemble.of(self.module)
+        self._first_block = FirstBlock.of(self.module)
         self._sample_dimensions = sample_dimensions
         self._largest: dict[torch.Size, int] = {}
 
@@ -90,8 +92,12 @@ class Network:
 
     def logits(self, vector: Tensor, buffers: Buffers, x: Tensor, training: bool = False) -> Tensor:
         """Logits (n, classes). In training mode, running statistics in `buffers` are updated in place."""
+        quick = self._first_block if self._first_block and self._first_block.pays(x) else self.module
+        return self._called(quick, vector, buffers, x, training)
+
+    def _called(self, module: nn.Module, vector: Tensor, buffers: Buffers, x: Tensor, training: bool = False) -> Tensor:
         self.module.train(training)
-        return functional_call(self.module, (self.unflatten(vector), buffers), (x,))
+        return functional_call(module, (self.unflatten(vector), buffers), (x,))
 
     def stacked_logits(self, vectors: Tensor, buffers: Buffers, x: Tensor, training: bool = False) -> Tensor:
         """Logits (networks, n, classes) of networks (networks, p) with stacked buffers.
@@ -166,7 +172,7 @@ class Network:
         layers = [part for part in self.module.modules() if isinstance(part, kinds)]
         hooks = [layer.register_forward_hook(lambda _, inputs, output: seen.append(output)) for layer in layers]
         try:
-            logits = self.logits(vector, buffers, x)
+            logits = self._called(self.module, vector, buffers, x)
         finally:
             for hook in hooks:
                 hook.remove()
