@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,9 +18,9 @@ from limbeck.campaign import Campaign, Law, pursue, read_budget, read_until
 from limbeck.errors import BadSetting
 from limbeck.laws import Estimate, ScalingFit, fit_scaling
 from limbeck.laws.planning import Candidate, Cloud, Reading, choose, cloud, noise_of_more_seeds, noise_of_new_set
-from limbeck.runners import run_study
+from limbeck.runners import OnDone, run_study
 from limbeck.streams import derive, numpy_stream
-from limbeck.study import Addition, Cell, Study, StudyFolder, merge, shard, table, verify
+from limbeck.study import Addition, Cell, Study, StudyFolder, about, merge, shard, table, verify
 from worlds import World
 
 
@@ -239,6 +241,28 @@ def test_a_study_runs_itself_until_its_answer_is_precise(folder: StudyFolder) ->
     assert pursue(folder, width=0.3, budget_seconds=60, runner="serial", execute=EXECUTE).runs == 0
 
 
+def test_each_batch_is_watched_and_failed_cells_are_run_again_on_demand(folder: StudyFolder) -> None:
+    lost = folder.cells()[0]
+    folder.record_path(lost.id).unlink()
+    folder.write(lost.id, about(lost) | {"failed": "lost", "error": "WorkerDied", "seconds": 0.0})
+    batches: list[list[str]] = []
+
+    @contextmanager
+    def watched() -> Iterator[OnDone]:
+        batches.append([])
+        yield lambda cell, record: batches[-1].append(cell.id)
+
+    asked = {"width": 0.3, "budget_seconds": 60.0, "runner": "serial", "execute": EXECUTE, "watched": watched}
+    ended = pursue(folder, **asked, retry=True)
+    assert batches[0] == [lost.id]
+    assert folder.failed() == set()
+    assert len(batches) == 1 + ended.rounds
+    assert all(batches)
+    assert sum(map(len, batches[1:])) == len(set().union(*batches[1:]))
+    assert pursue(folder, **asked).runs == 0
+    assert batches[-1] == []
+
+
 def test_a_budget_that_is_spent_ends_it(folder: StudyFolder) -> None:
     ended = pursue(folder, width=0.01, budget_seconds=0.0, runner="serial", execute=EXECUTE)
     assert (ended.why, ended.runs) == ("budget", 0)
@@ -259,6 +283,8 @@ def test_the_command_proposes_and_refuses_what_it_can_not_read(folder: StudyFold
     assert len(limbeck("plan", folder.path, "--next", "3", "--json").json["next"]) == 3
     assert "width < 0.2 dex" in limbeck.refused("study", "run", folder.path, "--until", "soon")
     assert "no goal" in limbeck.refused("study", "run", folder.path, "--budget", "2h")
+    shard = ("--shard", "1/2", "--until", "width < 0.2 dex")
+    assert "Leave --shard out" in limbeck.refused("study", "run", folder.path, *shard)
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("2h", 7200), ("30min", 1800), ("90s", 90), ("1h 30min", 5400)])

@@ -7,6 +7,7 @@ import re
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -280,21 +281,27 @@ def pursue(
     gap: float | None = None,
     runner: str = "processes",
     batch: int = BATCH,
-    on_done: OnDone | None = None,
+    retry: bool = False,
+    watched: Callable[[], AbstractContextManager[OnDone | None]] = nullcontext,
     on_round: Callable[[Campaign, Iterable[Proposal]], None] | None = None,
     execute: Execute | None = None,
 ) -> Ended:
     """Run a study, then what it proposes, until every required k is known to `width` decades or the budget is spent.
 
     The budget is of time on the clock; what one batch takes beyond it is not cut off. A campaign that was stopped goes
-    on with what its folder holds. Raises as `run_study` does.
+    on with what its folder holds; with `retry` it begins with the cells that failed. Each batch is run inside
+    `watched()`, which may hand out what is called with each finished cell. Raises as `run_study` does.
     """
     begun, rounds, runs = time.monotonic(), 0, 0
 
     def ended(why: str, campaign: Campaign) -> Ended:
         return Ended(why, campaign.width, rounds, runs, time.monotonic() - begun)
 
-    run_study(folder, runner, on_done=on_done, execute=execute)
+    def run(retry: bool) -> None:
+        with watched() as on_done:
+            run_study(folder, runner, retry=retry, on_done=on_done, execute=execute)
+
+    run(retry)
     while True:
         campaign = Campaign(folder, gap)
         left = budget_seconds - (time.monotonic() - begun)
@@ -308,7 +315,7 @@ def pursue(
         if on_round is not None:
             on_round(campaign, proposals)
         folder.add(one for proposal in proposals for one in proposal.additions)
-        run_study(folder, runner, on_done=on_done, execute=execute)
+        run(False)
         rounds, runs = rounds + 1, runs + len(proposals)
 
 

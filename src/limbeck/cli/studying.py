@@ -63,7 +63,11 @@ def run(
         _print_forecast(folder, forecast_study(folder, runner, part=shard), as_json)
         return
     if until or budget:
-        _pursue(folder, runner, until, budget, gap, as_json, report)
+        if shard != "1/1":
+            raise BadSetting(
+                "--until chooses by the whole study's laws, which a shard does not have. Leave --shard out."
+            )
+        _pursue(folder, runner, until, budget, gap, retry, as_json, report)
         return
     with study_bar(folder, shard, quiet=as_json) as show:
         ended = run_study(folder, runner, part=shard, retry=retry, on_done=show)
@@ -77,7 +81,14 @@ def run(
 
 
 def _pursue(
-    folder: StudyFolder, runner: str, until: str, budget: str, gap: float | None, as_json: bool, report: bool
+    folder: StudyFolder,
+    runner: str,
+    until: str,
+    budget: str,
+    gap: float | None,
+    retry: bool,
+    as_json: bool,
+    report: bool,
 ) -> None:
     """Run, propose, run again, until the answer is precise enough or the time is spent."""
     from limbeck.campaign import pursue, read_budget, read_until
@@ -96,6 +107,8 @@ def _pursue(
         budget_seconds=read_budget(budget),
         gap=gap,
         runner=runner,
+        retry=retry,
+        watched=lambda: study_bar(folder, "1/1", quiet=as_json),
         on_round=tell,
     )
     if as_json:
