@@ -18,6 +18,7 @@ from limbeck.variants import make, members
 
 OPERATIONS = ("color", "crop", "cutout", "flip", "scale", "rotate")
 VIEWS = [*(f"siamese(operations=[{name}])" for name in OPERATIONS), "siamese", "flip-crop", "cutmix(probability=1)"]
+VIEWS += ["chain(of=['siamese(operations=[crop])', 'cutmix(probability=1)'])"]
 GREY, COLOUR = Domain((1, 12, 12), 4), Domain((3, 12, 10), 4)
 
 
@@ -50,6 +51,21 @@ def ramps(count: int, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
 
 def test_every_augmentation_of_images_is_tried_here() -> None:
     assert {text.partition("(")[0] for text in VIEWS} == set(members("augmentations")) - {"none"}
+
+
+def test_a_chain_is_its_parts_in_order() -> None:
+    x, y = samples(GREY, 6)
+    generator = stream(3, "view")
+    for text in ("siamese(operations=[scale])", "cutmix(probability=1)"):
+        part = make("augmentations", text).draw(6, GREY, generator)
+        x, y = part(x, y)
+    whole = make("augmentations", "chain(of=[siamese(operations=[scale]), cutmix(probability=1)])")
+    assert make("augmentations", whole.full_spec) == whole
+    chained = whole.draw(6, GREY, stream(3, "view"))(*samples(GREY, 6))
+    assert torch.equal(chained[0], x)
+    assert torch.equal(chained[1], y)
+    with pytest.raises(NotApplicable):
+        whole.check(Domain((5,), 4))
 
 
 @pytest.mark.parametrize("text", VIEWS)
