@@ -1,0 +1,144 @@
+"""Does it help to store samples as codes? Pixels, tiles and principal components, at equal k and at equal bytes.
+
+random, dm and dc make sets of 10 samples a class stored as they are; of 10 stored as codes; and of as many codes as
+then cost the same bytes, the directions counted. Tiles stand beside at the same bytes, and random samples as many as
+there were codes. Every arm of a method takes the same number of steps, which cost more where there are more samples.
+
+    python benchmarks/latent.py --collect     rows to docs/results/latent.csv (about 9 core-minutes)
+    python benchmarks/latent.py --write       the page from the rows (seconds)
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from kept_rows import KeptRows
+
+RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results"
+KEPT = KeptRows(RESULTS / "latent.csv", ["source", "method", "arm", "per_class", "set", "seed", "bytes", "error"])
+PER_CLASS = 10
+SETS = 4
+LABEL_BYTES = 8
+
+
+class Case(NamedTuple):
+    """A source, what its sets are judged under, the number of directions, and the steps that sets take."""
+
+    source: str
+    configuration: str
+    features: int
+    dimension: int
+    steps: dict[str, int]
+    seeds: int
+
+    @property
+    def per_class_in_codes(self) -> int:
+        """Samples a class that cost, as codes with their directions, at most what PER_CLASS do as they are."""
+        stored = 10 * PER_CLASS * (4 * self.features + LABEL_BYTES)
+        left = stored - 4 * self.features * (self.dimension + 1)
+        return left // (10 * (4 * self.dimension + LABEL_BYTES))
+
+
+CASES = [
+    Case(
+        "digits", "convnet(width=16, depth=2)/adamw(lr=5e-3)/none/cosine(steps=150)", 64, 16, {"dm": 100, "dc": 30}, 2
+    ),
+    Case(
+        "fashion-mnist(train_limit=10000)",
+        "convnet(width=16, depth=3)/adamw(lr=5e-3)/none/cosine(steps=100)",
+        784,
+        50,
+        {"dm": 60, "dc": 15},
+        1,
+    ),
+]
+SETTINGS = {"dm": "batch_real=64", "dc": "batch_real=64, initial=real, length=10, epochs=5"}
+
+
+def arms(case: Case) -> Iterator[tuple[str, str, int, str]]:
+    """Method, arm, samples a class and the text of the method."""
+    codes, many = f"latent={case.dimension}", case.per_class_in_codes
+    for method in ("random", "dm", "dc"):
+        budget = [] if method == "random" else [f"steps={case.steps[method]}", SETTINGS[method]]
+        stored = [("pixels", PER_CLASS, ""), ("codes, equal k", PER_CLASS, codes), ("codes, equal bytes", many, codes)]
+        stored += (
+            [("pixels, as many", many, "")] if method == "random" else [("tiles, equal bytes", PER_CLASS, "factor=2")]
+        )
+        for arm, per_class, form in stored:
+            inner = ", ".join(part for part in [*budget, form] if part)
+            yield method, arm, per_class, method + (f"({inner})" if inner else "")
+
+
+def collect() -> None:
+    import torch
+
+    from limbeck.distillation import distill
+    from limbeck.evaluation import evaluate
+    from limbeck.sources import load_source
+
+    torch.set_num_threads(1)
+    done = {(row["source"], row["method"], row["arm"], row["set"]) for row in KEPT.read()}
+    for which in range(SETS):
+        for case in CASES:
+            source = load_source(case.source)
+            for method, arm, per_class, text in arms(case):
+                if (case.source, method, arm, str(which)) in done:
+                    continue
+                made = distill(source, text, case.configuration, per_class, seed=which, candidates=1)
+                for row in evaluate(made, case.configuration, source, range(case.seeds)):
+                    values = [case.source, method, arm, per_class, which, row["seed"], made.bytes, row["error"]]
+                    KEPT.append(values)
+                print(*values, flush=True)
+
+
+def write() -> None:
+    import numpy as np
+    from scipy.stats import t as student
+
+    rows, lines = KEPT.read(), []
+    for case in CASES:
+        lines += [f"## {case.source}, {case.dimension} of {case.features} directions", ""]
+        lines += [
+            "| method | stored as | samples a class | bytes | error, % (sd over sets) | points above pixels [95 %] |",
+            "|---|---|---|---|---|---|",
+        ]
+        means: dict[tuple[str, str], np.ndarray] = {}
+        for method, arm, per_class, _ in arms(case):
+            own = [row for row in rows if (row["source"], row["method"], row["arm"]) == (case.source, method, arm)]
+            sets = sorted({row["set"] for row in own})
+            errors = [100 * np.mean([float(row["error"]) for row in own if row["set"] == which]) for which in sets]
+            means[method, arm] = np.array(errors)
+            off = means[method, arm] - means[method, "pixels"]
+            half = student.ppf(0.975, len(off) - 1) * off.std(ddof=1) / np.sqrt(len(off))
+            said = "-" if arm == "pixels" else f"{off.mean():+.1f} [{off.mean() - half:+.1f}, {off.mean() + half:+.1f}]"
+            cells = [
+                method,
+                arm,
+                str(per_class),
+                own[0]["bytes"],
+                f"{np.mean(errors):.1f} ({np.std(errors, ddof=1):.1f})",
+            ]
+            lines.append("| " + " | ".join([*cells, said]) + " |")
+        steps = ", ".join(f"{method} {count}" for method, count in case.steps.items())
+        lines += ["", f"{SETS} sets x {case.seeds} trainings under `{case.configuration}`; steps: {steps}.", ""]
+    page = RESULTS / "latent.md"
+    head = page.read_text().split("<!-- tables -->")[0] if page.exists() else "# Codes\n\n"
+    page.write_text(head + "<!-- tables -->\n\n" + "\n".join(lines).rstrip() + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--collect", action="store_true", help="make the sets and train on them; goes on where it was")
+    parser.add_argument("--write", action="store_true", help="write the page's tables from the rows")
+    chosen = parser.parse_args()
+    if chosen.collect:
+        collect()
+    if chosen.write:
+        write()
+
+
+if __name__ == "__main__":
+    main()
