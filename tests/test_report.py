@@ -15,12 +15,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from limbeck.laws.coverage_answer import coverage_answer
 from limbeck.plots import laws, points
 from limbeck.report import build_report, write_report
 from limbeck.report.answer import needs, target_gap
 from limbeck.report.frame import Frame, gap_range, round_steps
 from limbeck.report.nulls import worst_of_noise
+from limbeck.testing.worlds import World
 from planted import CONFIGURATIONS, PLANTED, planted_fits, planted_png, planted_results, planted_rows
+from worlds import rows_of
 
 CHROMIUM = Path("/usr/bin/chromium")
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
@@ -44,17 +47,17 @@ class Tags(HTMLParser):
         self.text += data
 
 
+def spoiled(value: Any) -> Any:
+    """A hostile text in every place that holds text."""
+    if isinstance(value, dict):
+        return {HOSTILE if key == "limbeck" else key: spoiled(held) for key, held in value.items()}
+    if isinstance(value, list):
+        return [spoiled(held) for held in value]
+    return value + HOSTILE if isinstance(value, str) and value not in ("", "reference") else value
+
+
 def hostile_results() -> dict[str, Any]:
-    """The planted results with a hostile text in every place that holds text."""
-
-    def spoil(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {HOSTILE if key == "limbeck" else key: spoil(held) for key, held in value.items()}
-        if isinstance(value, list):
-            return [spoil(held) for held in value]
-        return value + HOSTILE if isinstance(value, str) and value not in ("", "reference") else value
-
-    return {**spoil(planted_results()), "images": [{"method": HOSTILE, "caption": HOSTILE, "png": planted_png()}]}
+    return {**spoiled(planted_results()), "images": [{"method": HOSTILE, "caption": HOSTILE, "png": planted_png()}]}
 
 
 def test_the_answer_stands_first_and_every_part_is_there() -> None:
@@ -186,6 +189,49 @@ def test_reports_and_figures_never_import_torch() -> None:
 
 
 @pytest.fixture(scope="module")
+def covered() -> dict[str, Any]:
+    """A coverage law's answer on a planted world: 12 configurations in 6 clusters."""
+    runs, _, _ = World(clusters=6, copies=2, levels=(10, 50, 200)).draw(0)
+    return coverage_answer(rows_of(runs, "random"), 0.1)
+
+
+def test_the_coverage_law_is_drawn_as_it_was_answered(covered: dict[str, Any]) -> None:
+    page = build_report({"title": "t", "coverage": covered})
+    text = " ".join(Tags(page).text.split())
+    assert covered["sentence"] in text
+    (method,), family = covered["methods"], covered["family"]
+    assert all(name in text for name in family["cover"]["names"])
+    assert f"n = {method['trainings']} trainings (12 configurations, 2 sets, 2 seeds)" in text
+    assert "log M = 2.48" in text
+    last = method["whole_family"]["worst"][-1]
+    assert f"{100 * last['split']:.1f}" in text
+    assert f"{100 * last['low']:.1f}".replace("-", "−") in text
+    assert last["set_by"] in text
+    assert "pure noise follows log M with R² 0.98" in text
+    assert "Random selection follows the same law" in text
+    beyond = sum(one["censored"] for one in method["families"])
+    clouds = re.findall(r'class="m0 cloud" d="([^"]*)"/><path class="m0 arrow" d="([^"]*)"', page)
+    assert len(clouds) == 2  # against H, against log M
+    for cloud, arrows in clouds:
+        assert (cloud.count("M"), arrows.count("M")) == (len(method["families"]) - beyond, beyond)
+    assert all(note["message"] in text for note in [*covered["notes"], *method["notes"]])
+    assert "this study has no random" not in text.lower()
+
+
+def test_families_out_of_reach_are_arrows_and_a_missing_law_is_its_reason(covered: dict[str, Any]) -> None:
+    far = json.loads(json.dumps(covered).replace('"censored": false', '"censored": true'))
+    far["methods"][0]["needs"] = {"H": {"refusal": "only 0 of 9 values are known"}}
+    text = Tags(page := build_report({"title": "t", "coverage": far})).text
+    families = len(far["methods"][0]["families"])
+    assert f"{families} of them (arrows)" in text
+    assert "only 0 of 9 values are known" in text
+    assert max(arrows.count("M") for arrows in re.findall(r'arrow" d="([^"]*)"', page)) == families
+    refused = Tags(build_report({"title": "t", "coverage": {"refusal": "3 configurations are too few."}})).text
+    assert "No coverage law: 3 configurations are too few." in refused
+    assert "All configurations at once" not in Tags(build_report({"title": "t"})).text
+
+
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     if not CHROMIUM.exists():
         pytest.skip("no /usr/bin/chromium here: install Debian's chromium to look at the page")
@@ -211,8 +257,10 @@ def look(browser: Any, path: Path, results: dict[str, Any], width: int, scheme: 
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (360, "light")])
-def test_the_page_reads_in_a_browser(browser: Any, tmp_path: Path, width: int, scheme: str) -> None:
-    results = planted_results()
+def test_the_page_reads_in_a_browser(
+    browser: Any, tmp_path: Path, covered: dict[str, Any], width: int, scheme: str
+) -> None:
+    results = planted_results() | {"coverage": covered}
     page, events = look(browser, tmp_path, results, width, scheme)
     assert events == []
     heading = page.locator("h1")
@@ -231,8 +279,11 @@ def test_the_page_reads_in_a_browser(browser: Any, tmp_path: Path, width: int, s
 
 
 @pytest.mark.parametrize("width", [1280, 360])
-def test_hostile_names_are_inert_in_a_browser(browser: Any, tmp_path: Path, width: int) -> None:
-    page, events = look(browser, tmp_path, hostile_results(), width)
+def test_hostile_names_are_inert_in_a_browser(
+    browser: Any, tmp_path: Path, covered: dict[str, Any], width: int
+) -> None:
+    results = {**hostile_results(), "coverage": spoiled(covered)}
+    page, events = look(browser, tmp_path, results, width)
     assert events == []
     assert page.title() != "ran"
     assert page.evaluate("document.scripts.length") == 0

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from limbeck.laws.worst import Runs
+
 Floats = NDArray[np.float64]
 Rows = list[dict[str, Any]]
 KS = (10, 20, 50, 100, 200, 500)
@@ -68,3 +70,17 @@ def reference_rows(errors: Sequence[float] | Floats, configuration: str = "mlp")
         {"method": "reference", "configuration": configuration, "k": None, "set": None, "seed": i, "error": float(e)}
         for i, e in enumerate(errors)
     ]
+
+
+def rows_of(runs: Runs, method: str = "dm") -> Rows:
+    """The table that a study would have written."""
+    rows: Rows = []
+    for a, name in enumerate(runs.names):
+        for seed, error in enumerate(runs.reference[a]):
+            rows.append({"method": "reference", "configuration": name, "k": None, "set": None, "seed": seed})
+            rows[-1]["error"] = float(error)
+        for place, error in np.ndenumerate(runs.error[a]):
+            j, which, seed = place
+            rows.append({"method": method, "configuration": name, "k": int(runs.k[j]), "set": which, "seed": seed})
+            rows[-1]["error"] = float(error)
+    return rows

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from limbeck import __version__
+from limbeck.errors import BadData
 from limbeck.export import pixels, sheet_png
 from limbeck.laws import answer
+from limbeck.laws.coverage_answer import coverage_answer
+from limbeck.laws.profiles import read_all, risk_profile
+from limbeck.measures.distances.spec import Spec
+from limbeck.measures.split_seeds import DistanceMatrix
 from limbeck.planner import plan
 from limbeck.sources import load_source
 from limbeck.study import StudyFolder, table
@@ -30,8 +36,27 @@ def findings(folder: StudyFolder, gap: float | None = None) -> dict[str, Any]:
         found["fits"] = answer(rows, [target])["fits"]
         found["plan"] = plan(rows, gap=target).to_dict()
         found["notes"] = [advice for law in found["plan"]["guidance"] for advice in law["advice"]]
+        if target is not None and len(study.evaluated) > 1:
+            found["coverage"] = coverage(folder, rows, target)
     found["images"] = _images(folder)
     return found
+
+
+def coverage(folder: StudyFolder, rows: Sequence[Mapping[str, Any]], gap: float) -> dict[str, Any]:
+    """The answer of `limbeck coverage` for a study, or `{"refusal"}` with its reason where too little is there."""
+    try:
+        return coverage_answer(rows, gap, untrained_distances(folder, rows))
+    except BadData as error:
+        return {"refusal": str(error)}
+
+
+def untrained_distances(folder: StudyFolder, rows: Sequence[Mapping[str, Any]]) -> list[DistanceMatrix]:
+    """The distances of a study's configurations that need no training: the risk profile of its rows, and the settings'.
+
+    Raises `BadData` where the rows have too few sets or seeds for a risk profile.
+    """
+    study = folder.study
+    return [risk_profile(read_all(rows)), Spec().matrix(study.evaluated, load_source(study.source), seed=study.seed)]
 
 
 def _study(folder: StudyFolder) -> dict[str, Any]:

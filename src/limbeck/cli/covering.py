@@ -36,6 +36,7 @@ def coverage(
     as_json: JsonOption = False,
 ) -> None:
     """How many samples serve a whole family of configurations, and whether its diversity is what decides that."""
+    from limbeck.findings import untrained_distances
     from limbeck.laws import read_rows
     from limbeck.laws.coverage_answer import coverage_answer
     from limbeck.laws.profiles import read_all, risk_profile
@@ -46,8 +47,11 @@ def coverage(
     target = folder.study.target_gap if gap is None and folder is not None else gap
     if target is None:
         raise BadSetting("a table has no target of its own. Give one with --gap, such as --gap 0.05.")
-    asked = distance or ([FROM_TABLE] if folder is None else [FROM_TABLE, "spec"])
-    measured = [risk_profile(read_all(rows)) if text == FROM_TABLE else _measured(text, folder) for text in asked]
+    if folder is not None and not distance:
+        measured = untrained_distances(folder, rows)
+    else:
+        asked = distance or [FROM_TABLE]
+        measured = [risk_profile(read_all(rows)) if text == FROM_TABLE else _measured(text, folder) for text in asked]
     answer = coverage_answer(rows, target, measured, methods=method or ())
     if as_json:
         print_json(answer)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
+from scipy.special import erfcx
 from scipy.stats import chi2, norm
 
 from limbeck.errors import BadData
@@ -45,10 +47,10 @@ def censored_fit(design: Floats, y: Floats, censored: NDArray[np.bool_], scale: 
     begin = np.append(start, np.log(max(float(np.sqrt(np.mean(residual**2))), 1e-6)))
 
     def loss(parameters: Floats) -> tuple[float, Floats]:
-        s = np.exp(parameters[-1])
+        s = math.exp(min(max(parameters[-1], -40.0), 40.0))  # a line search may look far beyond any noise
         z = (target - x @ parameters[:-1]) / (s * scale)
         value = -np.where(censored, norm.logsf(z), norm.logpdf(z) - np.log(s * scale)).sum()
-        hazard = np.exp(norm.logpdf(z) - norm.logsf(z))
+        hazard = math.sqrt(2 / math.pi) / erfcx(z / math.sqrt(2))  # phi / Phi(-z), right however far out
         slope_z = np.where(censored, hazard, z)  # d(-log L) / dz
         gradient = -(slope_z / (s * scale)) @ x
         log_s = (-slope_z * z + np.where(censored, 0.0, 1.0)).sum()

@@ -21,7 +21,7 @@ from limbeck.laws.nulls import worst_of_noise
 from limbeck.laws.profiles import PROBES, gap_profiles, read_all, risk_profile
 from limbeck.laws.subfamilies import Family, masks, nested, stratified
 from limbeck.laws.table import Row
-from limbeck.laws.worst import Runs, Worst, worst_gaps
+from limbeck.laws.worst import Runs, Worst, worst_gaps, worst_intervals
 from limbeck.measures.split_seeds import DistanceMatrix
 from limbeck.variants import split_outside_brackets
 
@@ -186,8 +186,12 @@ def _method(runs: Runs, setting: _Setting) -> dict[str, Any]:
     needs = family_needs(runs, np.concatenate([pool.masks, everyone]), setting.gap)
     own = Needs(needs.target, needs.k[:-1], needs.low[:-1], needs.high[:-1], needs.largest_k)
     notes = _law_notes(runs, fit, whole, own, floors.curves.floor)
+    _, _, sets, seeds = runs.error.shape
     return {
         "method": runs.method,
+        "sets": sets,
+        "seeds": seeds,
+        "trainings": runs.error.size,
         "whole_family": {
             **Estimate.of(needs.k[-1], needs.low[-1], needs.high[-1]).to_dict(),
             "beyond": bool(needs.censored[-1]),
@@ -222,11 +226,14 @@ def _law(fit: CoverageFit) -> dict[str, Any]:
 
 def _worst_lines(runs: Runs, worst: Worst, excess: Worst) -> list[dict[str, Any]]:
     """The whole family's worst gap at every k by every way, with the configuration that sets it."""
+    ends = worst_intervals(runs, worst.split[0])
     return [
         {
             "k": float(k),
             "naive": float(worst.naive[0, j]),
             "split": float(worst.mean[0, j]),
+            "low": ends[j].low,
+            "high": ends[j].high,
             "shrunk": float(worst.shrunk[0, j]),
             "quantile": float(worst.quantile[0, j]),
             "tail": float(worst.tail[0, j]),

@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from limbeck.errors import BadData
+from limbeck.laws.estimate import Estimate
+from limbeck.laws.levels import level_means, t_quantile
 from limbeck.laws.notes import Code, Note
 from limbeck.laws.table import REFERENCE, Row
 
@@ -167,6 +169,24 @@ def worst_gaps(runs: Runs, families: Masks, *, floors: Floats | None = None) -> 
         tail=np.mean(tails, axis=0),
         setter=np.where(families[:, :, None], mean[None], -np.inf).argmax(1),
     )
+
+
+def worst_intervals(runs: Runs, split: Floats, level: float = 0.95) -> list[Estimate]:
+    """One family's worst gap at every k with its interval, from its `split` estimates (levels, sets).
+
+    `mean +- sqrt((t s)^2 + (t_ref s_ref)^2)`: s by the spread between sets, pooled over k as the scaling law pools it,
+    s_ref by that between reference runs, pooled over configurations. Choosing adds nothing, as what is read was not
+    chosen by. Both ends are open where there is one set, or one seed a set (then sets were halved).
+    """
+    levels, sets = split.shape
+    if sets < 2 or runs.error.shape[3] < 2:
+        return [Estimate.of(float(value)) for value in split.mean(1)]
+    held = level_means(np.repeat(runs.k, sets), split.ravel(), np.tile(np.arange(sets), levels))
+    m, count = runs.reference.shape
+    shared = float(runs.reference.var(1, ddof=1).mean()) / count if count > 1 else 0.0
+    own = t_quantile(level, held.df) ** 2 * held.variance
+    reach = np.sqrt(own + (t_quantile(level, m * (count - 1)) ** 2 * shared if shared else 0.0))
+    return [Estimate.of(float(a), float(a - b), float(a + b)) for a, b in zip(held.mean, reach, strict=True)]
 
 
 def _key(value: Any) -> float | str:

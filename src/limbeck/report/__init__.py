@@ -14,6 +14,8 @@
     fits     the "fits" of the laws' JSON answer: {"method", "configuration", "floor", "exponent", "amplitude",
              "saturation_k", "required_k": [{"gap", "estimate", "low", "high", "refusal"}], "predictions",
              "notes": [note]}, each with an optional "curve": [{"k", "estimate", "low", "high"}]
+    coverage the answer of `laws.coverage_answer` (the JSON of `limbeck coverage`), or {"refusal": text} where several
+             configurations were trained under and too little is there for one
     images   [{"method", "per_class", "caption", "png": bytes or base64 text}]
     failures [{"cell", "reason"}]
     notes    [note], further remarks
@@ -34,6 +36,7 @@ from markupsafe import Markup
 
 from limbeck.plots import Law, Mark, Point, laws, marks, points, replication
 from limbeck.report.answer import Scale, needs, sentence, target_gap, whisker
+from limbeck.report.coverage import coverage_methods, coverage_notes, coverage_section
 from limbeck.report.frame import Frame, gap_range, last_k
 from limbeck.report.ink import clean, count, key, percent, softened
 from limbeck.report.nulls import random_laws, worst_of_noise
@@ -72,10 +75,11 @@ def build_report(results: Mapping[str, Any]) -> str:
     found = needs(plan, fitted, target)
     pictures = [picture(image) for image in results.get("images") or []]
     names = [*(p.method for p in held), *(law.method for law in fitted), *(need.method for need in found)]
-    drawn = marks([*names, *(shown.method for shown in pictures if shown)])
+    covered = results.get("coverage") or {}
+    drawn = marks([*names, *(shown.method for shown in pictures if shown), *coverage_methods(covered)])
     scale = Scale.over(found, held)
     levels, means = mean_lines(held) if held else ([], [])
-    notes = [*(plan.get("notes") or []), *(results.get("notes") or [])]
+    notes = [*(plan.get("notes") or []), *(results.get("notes") or []), *coverage_notes(covered)]
     page = _environment().get_template("page.html.j2")
     return page.render(
         title=results.get("title") or "limbeck report",
@@ -86,6 +90,7 @@ def build_report(results: Mapping[str, Any]) -> str:
         needs=[(need, whisker(need, scale, drawn[need.method], _largest(held)) if scale else "") for need in found],
         scale=scale,
         sections=_sections(held, fitted, drawn, target),
+        coverage=coverage_section(covered, drawn),
         replication=replication(held),
         pictures=[shown for shown in pictures if shown],
         unreadable=sum(shown is None for shown in pictures),
