@@ -117,3 +117,16 @@ def test_features_activations_and_single_slopes_are_those_of_the_layers() -> Non
     leaf = vector.clone().requires_grad_()
     (first,) = torch.autograd.grad(network.logits(leaf, {}, x)[2, 0], leaf)
     torch.testing.assert_close(each[2], first, rtol=1e-9, atol=1e-11)
+
+
+def test_the_patches_that_are_kept_are_those_of_the_samples_that_come() -> None:
+    domain = Domain((1, 8, 8), 3)
+    dynamics = Dynamics("convnet(width=32, depth=2)", domain, dtype=torch.float64)
+    network, vector = dynamics.network, dynamics.initial(0).vector
+    generator = torch.Generator().manual_seed(0)
+    for again in range(3):  # the last tensor may lie where the one before it lay
+        x = torch.randn(4, *domain.shape, dtype=torch.float64, generator=generator)
+        for _ in range(2):
+            expected = functional_call(network.module, network.unflatten(vector), (x,))
+            torch.testing.assert_close(network.logits(vector, {}, x), expected, rtol=1e-10, atol=1e-12)
+            x += again + 0.5 * x  # in place

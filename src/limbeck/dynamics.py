@@ -52,7 +52,7 @@ class Network:
         self._ensemble = Ensemble.of(self.module)
         self._first_block = FirstBlock.of(self.module)
         self._sample_dimensions = sample_dimensions
-        self._largest: dict[torch.Size, int] = {}
+        self._largest: dict[tuple[torch.Size, bool], int] = {}
 
     def initial(self, seed: int) -> tuple[Tensor, Buffers]:
         """A fresh initialisation by the module's own rule: parameters (p,) and buffers."""
@@ -92,8 +92,11 @@ class Network:
 
     def logits(self, vector: Tensor, buffers: Buffers, x: Tensor, training: bool = False) -> Tensor:
         """Logits (n, classes). In training mode, running statistics in `buffers` are updated in place."""
-        quick = self._first_block if self._first_block and self._first_block.pays(x) else self.module
-        return self._called(quick, vector, buffers, x, training)
+        return self._called(self._quickest(x), vector, buffers, x, training)
+
+    def _quickest(self, x: Tensor) -> nn.Module:
+        """The module, or the same function in fewer passes where that is quicker for such samples."""
+        return self._first_block if self._first_block and self._first_block.pays(x) else self.module
 
     def _called(self, module: nn.Module, vector: Tensor, buffers: Buffers, x: Tensor, training: bool = False) -> Tensor:
         self.module.train(training)
@@ -141,14 +144,15 @@ class Network:
         """
         if x.device.type != "cpu":
             return PIECE_ELSEWHERE
-        shape = x.shape[1:]
-        if shape not in self._largest:
-            self._largest[shape] = self._largest_map(x[:1].detach())
-        return max(1, PIECE_BYTES // (self._largest[shape] * x.element_size()))
+        module = self._quickest(x)
+        key = (x.shape[1:], module is self.module)
+        if key not in self._largest:
+            self._largest[key] = self._largest_map(module, x[:1].detach())
+        return max(1, PIECE_BYTES // (self._largest[key] * x.element_size()))
 
     @torch.no_grad()
-    def _largest_map(self, sample: Tensor) -> int:
-        """Numbers in the largest output of any layer for one sample."""
+    def _largest_map(self, module: nn.Module, sample: Tensor) -> int:
+        """Numbers in the largest output for one sample of any layer that is called."""
         seen = [sample.numel()]
 
         def note(layer: nn.Module, inputs: Any, output: Any) -> None:
@@ -156,7 +160,7 @@ class Network:
 
         hooks = [layer.register_forward_hook(note) for layer in self.module.modules()]
         try:
-            self.module.eval()(sample)
+            module.eval()(sample)
         finally:
             for hook in hooks:
                 hook.remove()
@@ -346,7 +350,9 @@ def train(
     if on_step:
         on_step(state)
     for index in batches(seed, len(samples), dynamics.configuration.schedule.batch, steps):
-        x, y = dynamics.view(samples.x[index], samples.y[index], seed, state.step)
+        # where all are passed at every step they stay the same tensors: what a network makes of them alone is kept
+        part = samples if isinstance(index, slice) else samples[index]
+        x, y = dynamics.view(part.x, part.y, seed, state.step)
         state = dynamics.step(state, x, y, rate=rate)
         if on_step:
             on_step(state)

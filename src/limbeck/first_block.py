@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Self
+from weakref import ref
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +36,7 @@ class FirstBlock(nn.Module):
         super().__init__()
         for name, layer in network.named_children():
             self.add_module(name, layer)
+        self._kept: tuple[ref[Tensor], int, Patches] | None = None
 
     @classmethod
     def of(cls, network: nn.Module) -> Self | None:
@@ -45,7 +49,7 @@ class FirstBlock(nn.Module):
                 nn.GroupNorm(affine=True) as norm,
                 nn.ReLU(),
                 Halving(),
-            ) if norm.num_groups == first.out_channels >= 3 * _taps(first):
+            ) if norm.num_groups == first.out_channels >= 3 * first.weight[0].numel():
                 return cls(network)
         return None
 
@@ -60,42 +64,50 @@ class FirstBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         first, norm, _, _, *others = self.children()
-        x = halved_first_map(x, first, norm)
+        x = halved_first_map(self._patches(x, first), first, norm)
         for layer in others:
             x = layer(x)
         return x
 
+    def _patches(self, x: Tensor, first: Any) -> Patches:
+        """Those of the samples, kept while the same ones come: a set is passed whole at every step of a training."""
+        if x.requires_grad:
+            return Patches.of(x, first)
+        if self._kept is None or self._kept[0]() is not x or self._kept[1] != x._version:
+            self._kept = ref(x), x._version, Patches.of(x, first)
+        return self._kept[2]
 
-def halved_first_map(x: Tensor, first: Any, norm: Any) -> Tensor:
+
+@dataclass(frozen=True)
+class Patches:
+    """What each place of a convolution reads, with a one below, and the moments of it."""
+
+    values: Tensor  # (n, taps + 1, positions): the four places in a window of 2x2 first, then the windows
+    moments: Tensor  # (n, taps + 1, taps + 1)
+    sides: tuple[int, int]  # of the halved map
+
+    @classmethod
+    def of(cls, x: Tensor, first: Any) -> Patches:
+        """Padded images are moved to mean zero: the norm does not see it, and nothing cancels in the moments."""
+        (down, right), (tall, wide) = first.padding, first.kernel_size
+        padded = functional.pad(x, (right, right, down, down))
+        seen = (padded - padded.mean((2, 3), keepdim=True)).unfold(2, tall, 1).unfold(3, wide, 1)
+        height, width = seen.shape[2] // 2, seen.shape[3] // 2
+        windows = seen.unflatten(3, (width, 2)).unflatten(2, (height, 2))  # (n, channels, i, 2, j, 2, tall, wide)
+        values = windows.permute(0, 1, 6, 7, 3, 5, 2, 4).flatten(4).flatten(1, 3)
+        values = functional.pad(values, (0, 0, 0, 1), value=1.0)
+        return cls(values, values @ values.mT / values.shape[2], (height, width))
+
+
+def halved_first_map(patches: Patches, first: Any, norm: Any) -> Tensor:
     """Means over 2x2 windows of ReLU(norm(first(x))), (n, channels, height / 2, width / 2)."""
-    patches, (height, width) = _patches(x, first)  # (n, taps, positions)
-    patches = functional.pad(patches, (0, 0, 0, 1), value=1.0)
-    moments = patches @ patches.mT / patches.shape[2]  # (n, taps + 1, taps + 1)
-    mean = moments[:, :-1, -1]  # (n, taps)
-    covariance = moments[:, :-1, :-1] - mean[:, :, None] * mean[:, None, :]
+    mean = patches.moments[:, :-1, -1]  # (n, taps)
+    covariance = patches.moments[:, :-1, :-1] - mean[:, :, None] * mean[:, None, :]
     weights = first.weight.flatten(1)  # (channels, taps)
     scale = norm.weight * torch.rsqrt((covariance @ weights.T * weights.T).sum(1) + norm.eps)  # (n, channels)
     shift = norm.bias - scale * (mean @ weights.T)
     own = torch.cat([scale[:, :, None] * weights, shift[:, :, None]], 2) / 4  # a mean of four
-    return _RectifiedSum.apply(own, patches).unflatten(2, (height, width))
-
-
-def _taps(first: nn.Conv2d) -> int:
-    return first.weight[0].numel()
-
-
-def _patches(x: Tensor, first: Any) -> tuple[Tensor, tuple[int, int]]:
-    """What each place of the convolution reads (n, taps, positions), and the sides of the halved map.
-
-    Positions run over the four places in a window of 2x2 first, then over the windows. Each padded image is moved to
-    mean zero, which the norm does not see and which keeps the moments of its patches free of cancellation.
-    """
-    (down, right), (tall, wide) = first.padding, first.kernel_size
-    padded = functional.pad(x, (right, right, down, down))
-    seen = (padded - padded.mean((2, 3), keepdim=True)).unfold(2, tall, 1).unfold(3, wide, 1)
-    height, width = seen.shape[2] // 2, seen.shape[3] // 2
-    windows = seen.unflatten(3, (width, 2)).unflatten(2, (height, 2))  # (n, channels, i, 2, j, 2, tall, wide)
-    return windows.permute(0, 1, 6, 7, 3, 5, 2, 4).flatten(4).flatten(1, 3), (height, width)
+    return _RectifiedSum.apply(own, patches.values).unflatten(2, patches.sides)
 
 
 class _RectifiedSum(torch.autograd.Function):
@@ -113,36 +125,73 @@ class _RectifiedSum(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        weights, patches = ctx.saved_tensors
-        spread = slope[:, :, None].expand(-1, -1, 4, -1)
-        for_weights, for_patches = ctx.needs_input_grad
-        if torch.is_grad_enabled():  # a graph is asked for: all at once, of operations that have one
-            sign = (weights.detach() @ patches.detach()).unflatten(2, (4, -1))
-            passed = torch.ops.aten.threshold_backward(spread, sign, 0).flatten(2)
-            return (
-                passed @ patches.mT if for_weights else None,
-                weights.mT @ passed if for_patches else None,
-            )
+    def backward(ctx: Any, slope: Tensor) -> Any:
+        return _Slopes.apply(slope, *ctx.saved_tensors, *ctx.needs_input_grad)
+
+
+class _Slopes(torch.autograd.Function):
+    """From the slope g (n, channels, windows) of the sum those of W and P: G P^T and W^T G, with G = g where W P > 0.
+
+    One that is not asked for is None.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, slope: Tensor, weights: Tensor, patches: Tensor, for_weights: bool, for_patches: bool) -> Any:
+        ctx.save_for_backward(slope, weights, patches)
+        ctx.set_materialize_grads(False)
         of_weights = torch.empty_like(weights) if for_weights else None
         of_patches = torch.empty_like(patches) if for_patches else None
-        room = None
         for own, product in _products(weights, patches):
-            sign = product.unflatten(2, (4, -1))
-            room = torch.empty_like(sign) if room is None else room
-            passed = room[: len(sign)]
-            torch.ops.aten.threshold_backward.grad_input(spread[own], sign, 0, grad_input=passed)
+            passed = _where_positive(_spread(slope[own]), product, product)
             if of_weights is not None:
-                torch.bmm(passed.flatten(2), patches[own].mT, out=of_weights[own])
+                torch.bmm(passed, patches[own].mT, out=of_weights[own])
             if of_patches is not None:
-                torch.bmm(weights[own].mT, passed.flatten(2), out=of_patches[own])
+                torch.bmm(weights[own].mT, passed, out=of_patches[own])
         return of_weights, of_patches
 
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, along_weights: Tensor | None, along_patches: Tensor | None) -> Any:
+        """From slopes A at G P^T and B at W^T G: g's is A P + W B where W P > 0, W's is G B^T, P's is A^T G."""
+        slope, weights, patches = ctx.saved_tensors
+        needed, first, second = ctx.needs_input_grad[:3], along_weights, along_patches
+        of_slope = torch.zeros_like(slope) if needed[0] else None
+        of_weights = torch.empty_like(weights) if needed[1] and second is not None else None
+        of_patches = torch.empty_like(patches) if needed[2] and first is not None else None
+        pieces = _products(weights, patches) if first is not None or second is not None else ()
+        for own, product in pieces:
+            if of_slope is not None:
+                parts = [] if first is None else [first[own] @ patches[own]]
+                parts += [] if second is None else [weights[own] @ second[own]]
+                pulled = parts[0] if len(parts) == 1 else parts[0].add_(parts[1])
+                _where_positive(pulled, product, pulled)
+                torch.sum(pulled.unflatten(2, (4, -1)), 2, out=of_slope[own])
+            passed = _where_positive(_spread(slope[own]), product, product)
+            if of_weights is not None and second is not None:
+                torch.bmm(passed, second[own].mT, out=of_weights[own])
+            if of_patches is not None and first is not None:
+                torch.bmm(first[own].mT, passed, out=of_patches[own])
+        return of_slope, of_weights, of_patches, None, None
 
-def _products(weights: Tensor, patches: Tensor) -> Any:
-    """Slices of the samples and their products W_i P_i, in one piece of memory."""
+
+def _products(weights: Tensor, patches: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Slices of the samples and their products W_i P_i, one after the other in one piece of memory."""
     size = max(1, CHUNK // (weights.shape[1] * patches.shape[2]))
     room = weights.new_empty(min(size, len(weights)), weights.shape[1], patches.shape[2])
     for start in range(0, len(weights), size):
         own = slice(start, start + size)
         yield own, torch.bmm(weights[own], patches[own], out=room[: len(weights[own])])
+
+
+def _spread(slope: Tensor) -> Tensor:
+    """What each of the four quarters is given, (n, channels, windows) as (n, channels, 4, windows)."""
+    return slope[:, :, None].expand(-1, -1, 4, -1)
+
+
+def _where_positive(slope: Tensor, sign: Tensor, out: Tensor) -> Tensor:
+    """`slope` where `sign` is positive and else zero, written to `out`, which may be either."""
+    quarters = (2, (4, -1))
+    slope = slope if slope.dim() == 4 else slope.unflatten(*quarters)
+    into = out.unflatten(*quarters)
+    torch.ops.aten.threshold_backward.grad_input(slope, sign.unflatten(*quarters), 0, grad_input=into)
+    return out
