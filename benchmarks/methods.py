@@ -91,7 +91,7 @@ def measure(task: dict[str, Any]) -> dict[str, Any]:
     configuration = IMAGES if source.domain.is_image else VECTORS
     row = {key: task[key] for key in KEYS} | {"configuration": configuration, "date": str(datetime.date.today())}
     begun = time.process_time()
-    walked = configuration.replace("depth=3", "depth=3, norm=batch") if task["method"] in NEED_NORMS else configuration
+    walked = configuration.replace("(width", "(norm=batch, width") if task["method"] in NEED_NORMS else configuration
     try:
         made = made_within(source, build(find("methods", task["method"]), task["settings"]), walked, task)
     except (LimbeckError, MemoryError) as error:
@@ -110,7 +110,8 @@ def measure(task: dict[str, Any]) -> dict[str, Any]:
 def made_within(source: Any, method: Any, configuration: str, task: dict[str, Any]) -> Any:
     """A set after so many steps as fit into the budget with what the method has to train before.
 
-    Two short runs tell what comes before the first step and what a step takes.
+    Short runs tell what comes before the first step and what a step takes: longer ones until a tenth of the budget is
+    spent on one, or quick steps would be lost in what surrounds them. The first run only warms up.
     """
     from limbeck.distillation import distill
     from limbeck.methods import Matching
@@ -118,15 +119,18 @@ def made_within(source: Any, method: Any, configuration: str, task: dict[str, An
     own: dict[str, Any] = {"per_class": task["per_class"], "seed": task["set"]}
     if not isinstance(method, Matching):
         return distill(source, method, configuration, **own)
-    marks = [time.process_time()]
+    begun = time.process_time()
     own["experts"] = trained_experts(source, method, configuration, task["per_class"])
-    marks.append(time.process_time())
-    for steps in (1, 5):
+    taken: list[tuple[int, float]] = []
+    for steps in (1, 1, 5, 25, 125):
+        before = time.process_time()
         distill(source, method, configuration, steps=steps, candidates=1, **own)
-        marks.append(time.process_time())
-    one, five = marks[2] - marks[1], marks[3] - marks[2]
-    step = max((five - one) / 4, five / 50)
-    steps = max(5, int((task["seconds"] - (marks[3] - marks[0])) / step))
+        taken.append((steps, time.process_time() - before))
+        if steps > 1 and taken[-1][1] > task["seconds"] / 10:
+            break
+    (few, short), (many, long) = taken[-2:]
+    step = max((long - short) / (many - few), long / (10 * many))
+    steps = max(5, int((task["seconds"] - (time.process_time() - begun)) / step))
     return distill(source, method, configuration, steps=steps, candidates=1 if task["choosing"] else 2, **own)
 
 

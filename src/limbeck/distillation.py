@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
+from numbers import Integral
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
@@ -25,7 +26,7 @@ from limbeck.optimizers import Moments
 from limbeck.parameterizations import Tensors
 from limbeck.pool import Pool, Weighting
 from limbeck.samples import Samples
-from limbeck.sources import Source
+from limbeck.sources import Source, given_source
 from limbeck.states import Carry, ExpertPlan, Experts, Scene
 from limbeck.states.experts import train_expert
 from limbeck.store import read_tensors, write_tensors
@@ -87,7 +88,7 @@ class _Run:
 
 
 def distill(
-    source: Source,
+    source: Source | str,
     method: str | Method,
     configuration: str | Configuration,
     per_class: int,
@@ -120,6 +121,8 @@ def distill(
     checkpoints and raises `Interrupted`. Raises `Diverged` with the step and the surrogate's value, `NotApplicable`
     for a method that can't run on this source, and `BadData` where a class has too few samples.
     """
+    source = given_source(source)
+    _check_numbers(per_class=per_class, steps=1 if steps is None else steps, candidates=candidates)
     pool = Pool.of(configurations or [configuration], weights)
     if pool.weighting == "worst-case" and candidates < 2:
         raise BadSetting("worst-case weights are moved at validations, so they need candidates=2 or more.")
@@ -152,7 +155,7 @@ def distill(
 
 
 def forecast(
-    source: Source,
+    source: Source | str,
     method: str | Method,
     configuration: str | Configuration,
     per_class: int,
@@ -172,6 +175,8 @@ def forecast(
         vectors = [dynamics.initial(derive(0, "forecast", i)).vector for i in range(2)]
         return lambda number: torch.stack([vectors[i % 2] for i in range(plan.checkpoints)])
 
+    source = given_source(source)
+    _check_numbers(per_class=per_class, steps=1 if steps is None else steps, candidates=candidates)
     pool = Pool.of(configurations or [configuration], weights)
     with peak_memory() as peak:
         begun = time.perf_counter()
@@ -189,6 +194,13 @@ def forecast(
         stored = sum(tensor.nbytes for tensor in [*run.tensors.values(), *task.shared.values(), task.group])
         count = sum(-(-plan.count // len(pool)) for plan in plans)
         return Forecast(total, seconds, per_step, peak(), count, experts, start, stored)
+
+
+def _check_numbers(**numbers: Any) -> None:
+    """Raise `BadSetting` for a number that is not whole, or below 1."""
+    for name, value in numbers.items():
+        if not isinstance(value, Integral) or value < 1:
+            raise BadSetting(f"{name}={value!r} is refused. Give a whole number of at least 1.")
 
 
 def _seconds_per_step(task: _Task, run: _Run, total: int) -> float:

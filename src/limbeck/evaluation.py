@@ -16,7 +16,7 @@ from limbeck.digest import digest
 from limbeck.dynamics import Dynamics, Trained, error_and_loss, train_many
 from limbeck.errors import WrongPreprocessing
 from limbeck.samples import Samples
-from limbeck.sources import Source
+from limbeck.sources import Source, given_source
 from limbeck.store import read_record, write_record
 from limbeck.streams import derive
 from limbeck.synthetic import SyntheticSet
@@ -27,7 +27,7 @@ Row = dict[str, Any]
 def evaluate(
     synthetic: SyntheticSet,
     configuration: str | Configuration,
-    source: Source,
+    source: Source | str,
     seeds: Sequence[int],
     *,
     device: torch.device | str = "cpu",
@@ -39,6 +39,7 @@ def evaluate(
     configuration says how to train. Raises `WrongPreprocessing` where the source was prepared in another way than
     the set.
     """
+    source = given_source(source)
     check_preprocessing(synthetic, source)
     facts = {"method": synthetic.method, "k": synthetic.k, "per_class": synthetic.per_class}
     facts |= {"set": synthetic.seed, "set_digest": synthetic.digest, "bytes": synthetic.bytes}

@@ -29,8 +29,8 @@ class SyntheticSet:
     set: evaluation refuses a source that was prepared in another way.
     """
 
-    tensors: Mapping[str, Tensor]
-    group: Tensor  # (stored,) int64, the class that each stored sample stands for
+    tensors: Mapping[str, Tensor] = field(repr=False)
+    group: Tensor = field(repr=False)  # (stored,) int64, the class that each stored sample stands for
     parameterization: str
     domain: Domain
     preprocessing: Mapping[str, Any]
@@ -39,7 +39,7 @@ class SyntheticSet:
     per_class: int = 0
     seed: int = 0
     configuration: str | None = None
-    provenance: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def k(self) -> int:

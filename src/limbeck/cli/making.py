@@ -64,6 +64,7 @@ def distill(
         )
         return
     folder = out or Path(safe_name(f"{parse(source)[0]}-{parse(method)[0]}-{per_class}-{seed}".replace(":", "-")))
+    _refuse_another(folder, {"method": method, "source": data.spec, "per_class": per_class, "seed": seed})
     with step_bar(method, quiet=as_json) as show:
         made = run(
             data, method, configuration, per_class, seed=seed, steps=steps, seconds=seconds,
@@ -80,6 +81,22 @@ def distill(
         return
     print(f"{made.k} samples ({size(made.bytes)}) in {folder} after {duration(facts['seconds'])}.")
     print(f"Next: limbeck evaluate {folder}, or limbeck show {folder} to see them.")
+
+
+def _refuse_another(folder: Path, wanted: dict[str, Any]) -> None:
+    """Raise `BadSetting` where a folder holds a set of another recipe, which would be lost."""
+    from limbeck.errors import BadSetting, CorruptFile, MissingData
+    from limbeck.synthetic import SyntheticSet
+    from limbeck.variants import make
+
+    try:
+        held = SyntheticSet.load(folder)
+    except (MissingData, CorruptFile):  # what is broken is made anew
+        return
+    wanted = {**wanted, "method": make("methods", wanted["method"]).spec}
+    odd = [f"{name}={getattr(held, name)}" for name, value in wanted.items() if getattr(held, name) != value]
+    if odd:
+        raise BadSetting(f"{folder} holds another set ({', '.join(odd)}). Choose another --out, or remove that folder.")
 
 
 @app.command()

@@ -6,6 +6,7 @@ import inspect
 from abc import abstractmethod
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -13,14 +14,23 @@ import torch
 from pydantic import Field
 
 from limbeck.digest import digest, digest_array
-from limbeck.errors import BadData, BadSetting
+from limbeck.errors import BadData, BadSetting, UnknownName
 from limbeck.samples import Domain, Samples
 from limbeck.sources._arrays import checked_classes, checked_labels, checked_samples
 from limbeck.sources._draws import Labelled, draw_fraction, draw_number, sample_keys
 from limbeck.sources._preprocessing import CHUNK, Kind, Preprocessing, as_float, fit
 from limbeck.variants import Variant, build, make, resolve_function
 
-__all__ = ["OwnSource", "Preprocessing", "RawData", "Source", "SourceVariant", "from_function", "load_source"]
+__all__ = [
+    "OwnSource",
+    "Preprocessing",
+    "RawData",
+    "Source",
+    "SourceVariant",
+    "from_function",
+    "given_source",
+    "load_source",
+]
 
 V = TypeVar("V", bound=Variant)
 
@@ -51,9 +61,9 @@ class Source:
     spec: str
     domain: Domain
     class_names: tuple[str, ...]
-    train: Samples = field(compare=False)  # sources are equal where their digests are
-    validation: Samples = field(compare=False)
-    test: Samples = field(compare=False)
+    train: Samples = field(compare=False, repr=False)  # sources are equal where their digests are
+    validation: Samples = field(compare=False, repr=False)
+    test: Samples = field(compare=False, repr=False)
     digest: str
     preprocessing: Preprocessing
 
@@ -182,7 +192,25 @@ def build_as(variant: type[V], settings: dict[str, Any]) -> V:
 @lru_cache(maxsize=2)
 def load_source(spec: str) -> Source:
     """Read a source from its text, such as `digits` or `npz(path=mine.npz)`."""
-    source: Source = make("sources", spec).load()
+    try:
+        source: Source = make("sources", spec).load()
+    except UnknownName as error:
+        if not Path(spec).exists():
+            raise
+        form = "image-folder" if Path(spec).is_dir() else "npz"
+        raise UnknownName(f"{error} To read your own files, write {form}(path={spec}).") from None
+    return source
+
+
+def given_source(source: Any) -> Source:
+    """A source that was given as such or as its text. Raises `BadSetting` for anything else, such as an array."""
+    if isinstance(source, str):
+        return load_source(source)
+    if not isinstance(source, Source):
+        raise BadSetting(
+            f"the source is a {type(source).__name__}. Give the text of one, such as 'digits', or make one of your "
+            "arrays: limbeck.Source.from_arrays(x, y)."
+        )
     return source
 
 

@@ -44,11 +44,15 @@ def checked_labels(y: Any, length: int, classes: int, what: str = "y_train") -> 
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim != 1:
-        raise BadData(f"{what} has shape {labels.shape}; one whole number a sample is needed, shape (n,).")
+        hint = " Of one-hot rows, give argmax(1)." if labels.ndim == 2 else ""
+        raise BadData(f"{what} has shape {labels.shape}; one whole number a sample is needed, shape (n,).{hint}")
     if len(labels) != length:
         raise BadData(f"{what} has {len(labels)} labels for {length} samples. Give one label a sample.")
     if labels.dtype.kind not in "uifb":
-        raise BadData(f"{what} has type {labels.dtype}. Number the classes 0, 1, 2, ... and name them in class_names.")
+        raise BadData(
+            f"{what} has type {labels.dtype}. Number the classes 0, 1, 2, ... and name them in class_names, as in "
+            f"`names, {what} = numpy.unique({what}, return_inverse=True)`."
+        )
     whole = labels.astype(np.float64)
     if not np.isfinite(whole).all() or (whole != np.floor(whole)).any():
         odd = labels[~np.isfinite(whole) | (whole != np.floor(whole))][0]
