@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from limbeck.dynamics import Dynamics, train
 from limbeck.laws.contraction import contraction, path_mu
 from limbeck.laws.decomposition import decompose, recursion
+from limbeck.laws.first_order import first_order
 from limbeck.laws.notes import PathCode
 from limbeck.measures.alignment import alignment, walk
 from limbeck.measures.contraction import find_optimum, lower_end, smoothness
@@ -78,6 +79,39 @@ def test_steps_longer_than_the_curvature_allows_are_paid_for_and_the_bound_still
     assert parts == pytest.approx(found.bound[-1], rel=1e-10)
 
 
+def test_the_first_order_bound_is_exact_where_errors_agree_and_the_loss_is_linear_in_them() -> None:
+    """On an isotropic quadratic with one error throughout, |x^S - x^D| = |e| / h (1 - (1 - rate h)^T) exactly."""
+    h, rate, steps, start = 0.5, 0.4, 12, np.array([2.0, 1.0])
+    error = np.array([0.3, -0.1])
+    passage, last = quadratic(np.full(2, h), rate, np.tile(error, (steps, 1)), start)
+    _, without = quadratic(np.full(2, h), rate, np.zeros((steps, 2)), start)
+    left = (1 - rate * h) ** steps
+    apart = float(np.linalg.norm(error)) / h * (1 - left)
+    found = first_order(passage, h, last - without, steepness=1.0)
+    assert found.bound == pytest.approx(apart, rel=1e-10)
+    ends = [left * start - (1 - left) / h * error, left * start]
+    assert float(np.linalg.norm(ends[0] - ends[1])) == pytest.approx(found.bound, rel=1e-9)
+    own = first_order(passage, h, last - without)
+    assert own.steepness == pytest.approx(h * float(np.linalg.norm(start)), rel=1e-9)  # steepest at the start
+    assert own.holds
+    assert own.constant is None
+
+
+def test_the_first_order_bound_holds_where_the_map_contracts_and_says_where_it_does_not() -> None:
+    """Curvatures .1 to 2 at rate .9 <= 2 / (mu + beta): the map brings points together by 1 - rate mu."""
+    random = np.random.default_rng(2)
+    curvatures, start = np.array([0.1, 0.7, 2.0]), np.array([3.0, -1.0, 0.5])
+    for scale in (0.05, 0.5):
+        passage, last = quadratic(curvatures, 0.9, scale * random.normal(size=(30, 3)), start)
+        _, without = quadratic(curvatures, 0.9, np.zeros((30, 3)), start)
+        found = first_order(passage, 0.1, last - without, steepness=float(np.sqrt(passage.gradient.max())))
+        assert found.holds
+        assert found.tightness < 200
+    flat = first_order(passage, 5.0, last - without, steepness=1e-3)
+    assert not flat.holds
+    assert flat.to_dict()["holds"] is False
+
+
 def logistic(n: int, steps: int) -> tuple[Dynamics, Samples, float]:
     """L2-regularised logistic regression of 20 features, descended at 1 / beta, and its lowest loss."""
     generator, features = stream(0, "logistic"), 20
@@ -119,6 +153,31 @@ def test_the_published_lemma_on_logistic_regression_reproduces_the_planned_figur
         assert median / 2 == pytest.approx(0.031, abs=0.003)
     slope = np.polyfit(np.log(list(excess)), np.log(list(excess.values())), 1)[0]
     assert slope == pytest.approx(-0.94, abs=0.1)
+
+
+def test_both_rates_on_logistic_regression_first_order_as_the_root_of_second() -> None:
+    """Strongly convex with mu = ridge: both bounds hold for every subset; in k they fall as k^-1/2 and as 1/k."""
+    dynamics, data, optimum = logistic(n=2000, steps=60)
+    reference = Objective(dynamics, data).value(train(dynamics, data, 0).state)
+    sizes, bounds = (10, 40, 160), []
+    for k in sizes:
+        found = []
+        for seed in range(4):
+            own = data[torch.randperm(len(data), generator=stream(seed, "subset"))[:k]]
+            passage, end = walk(dynamics, own, data, seed, variances=2)
+            last = Objective(dynamics, data).value(end)
+            one = first_order(passage, RIDGE, last - reference)
+            assert one.holds
+            assert one.constant is not None
+            assert one.random == pytest.approx(one.constant * math.sqrt(1 / k - 1 / 2000), rel=1e-12)
+            second = recursion(passage, optimum, last, mu=RIDGE)
+            found.append((one.bound / one.steepness, one.random / one.steepness, second.matching))
+        bounds.append(np.mean(found, axis=0))
+    first, random, second = np.polyfit(np.log(sizes), np.log(bounds), 1)[0]
+    assert first == pytest.approx(-0.5, abs=0.1)
+    assert random == pytest.approx(-0.5, abs=0.1)
+    assert second == pytest.approx(-1.0, abs=0.2)
+    assert np.exp(np.mean(np.log(np.array(bounds)[:, 0] / np.array(bounds)[:, 1]))) == pytest.approx(1.0, abs=0.25)
 
 
 def test_recursion_holds_for_every_optimizer_on_a_network() -> None:
@@ -295,6 +354,8 @@ def test_decomposition_of_a_real_gap_adds_up_and_says_what_to_do() -> None:
         assert found.bound >= found.excess
         parts = found.residual + found.matching + found.update + found.curvature
         assert parts == pytest.approx(found.bound, rel=1e-9)
+        assert found.first_order.measured == pytest.approx(abs(found.excess - found.reference_residual), rel=1e-9)
+        assert found.to_dict()["first_order"]["mu"] == found.pl.smallest
         # Lemma 2 is an identity before the bound is taken.
         assert found.gap_loss == pytest.approx(found.excess - found.reference_residual + found.generalisation, abs=1e-9)
         assert found.to_dict()["pl"]["slope"]["estimate"] is not None

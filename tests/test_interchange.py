@@ -138,6 +138,19 @@ def test_decline_finds_planted_rates_and_floors() -> None:
     assert endless.floor.estimate == pytest.approx(0.0, abs=0.01)
 
 
+def test_a_decline_needs_three_numbers_of_steps_and_two_sets_for_an_interval() -> None:
+    with pytest.raises(BadData, match="three or more numbers of distillation steps; there are sets at 40"):
+        decline([40.0] * 6, [0.5] * 6, list(range(6)))
+    with pytest.raises(BadData, match="above 0"):
+        decline([0, 10, 20], [1.0, 0.0, 0.5], [0, 0, 0])
+    steps = np.array([0, 5, 10, 20, 40, 80])
+    alone = decline(steps, 0.1 + 0.9 * np.exp(-0.05 * steps), [0] * 6)
+    assert alone.floor.estimate == pytest.approx(0.1, rel=0.1)
+    assert (alone.rate.low, alone.rate.high) == (None, None)
+    uneven = decline([*steps, 80, 80], [*(0.1 + 0.9 * np.exp(-0.05 * steps)), 0.11, 0.12], [0] * 6 + [1, 2])
+    assert uneven.floor.low is not None  # draws of the sets that know one step alone are left out
+
+
 def test_transfer_loss_is_welch_over_sets() -> None:
     random = np.random.default_rng(4)
     first, second = random.normal(0.05, 0.01, 6), random.normal(0.02, 0.02, 5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,9 +14,11 @@ from scipy.optimize import curve_fit
 from scipy.stats import f as f_distribution
 from statsmodels.stats.anova import anova_lm
 
-from limbeck.laws import Code, ScalingFit, fit_scaling
+from command import Command
+from limbeck.errors import BadData
+from limbeck.laws import Code, ScalingFit, answer, fit_scaling
 from limbeck.laws.alternatives import compare
-from limbeck.laws.decisions import affordable, diminishing_k, floor_versus_k, required_k
+from limbeck.laws.decisions import Budget, diminishing_k, floor_versus_k, required_k
 from limbeck.laws.diagnostics import (
     below_reference_p_value,
     exponent_statements,
@@ -232,9 +235,29 @@ def test_diminishing_returns_saturation_and_budget_are_the_laws_closed_forms() -
     assert k is not None
     slope = law.exponent * law.amplitude * (k / 10) ** -law.exponent  # of the gap in log k
     assert slope == pytest.approx(0.01)
-    k, gap = affordable(found, budget=1000, cost_per_sample=2.5, fixed_cost=100)
-    assert k == 360
-    assert gap == found.gap(360)
+
+
+def test_a_budget_buys_whole_samples_and_the_answer_says_the_gap_there(limbeck: Command, tmp_path: Path) -> None:
+    assert Budget(1000, 2.5, 100).k == 360
+    assert Budget(1001, 2.5, 100).k == 360
+    with pytest.raises(BadData, match=r"does not pay for one sample: 100 is fixed and each costs 2\.5"):
+        _ = Budget(101, 2.5, 100).k
+    with pytest.raises(BadData, match="a cost for each sample above 0"):
+        _ = Budget(101, 0).k
+    rows = QUIET.rows(10)
+    (held,) = answer(rows, at=[360], budget=Budget(1000, 2.5, 100))["fits"]
+    assert held["affordable"] == held["predictions"][0]
+    assert len(held["predictions"]) == 1
+    assert held["affordable"] == answer(rows, at=[360])["fits"][0]["predictions"][0]
+    few = [row for row in rows if row["k"] in (None, 10)]
+    (refused,) = answer(few, budget=Budget(100, 1))["fits"]
+    assert refused["affordable"]["estimate"] is None
+    path, columns = tmp_path / "rows.csv", list(rows[0])
+    lines = [",".join("" if row[name] is None else str(row[name]) for name in columns) for row in rows]
+    path.write_text("\n".join([",".join(columns), *lines]))
+    words = ("laws", path, "--budget", 1000, "--cost", 2.5, "--fixed-cost", 100)
+    assert "gap at 360" in limbeck(*words).out
+    assert limbeck(*words, "--json").json["fits"][0]["affordable"]["k"] == 360
 
 
 def test_lower_the_floor_where_the_curve_is_flat_and_raise_k_where_it_is_steep() -> None:

@@ -48,6 +48,7 @@ def measure(
         return
     print(_sentence(found))
     print_table([{"part": name, "loss": found[name], "what": what} for name, what in PARTS.items()])
+    print(_first_order(found["first_order"]))
     print(f"{found['pl']['verdict']}; longest step {found['longest_step']:.2g} / beta.")
     for note in found["notes"]:
         print(note["message"])
@@ -63,4 +64,14 @@ def _sentence(found: dict[str, Any]) -> str:
         f"{found['samples']} samples leave a gap of {100 * found['gap_error']:.3g} points of error and "
         f"{found['gap_loss']:.3g} in loss. Training loss on the data ends {found['excess']:.3g} above its lowest; the "
         f"bound says {found['bound']:.3g} ({found['tightness']:.3g} times as much).{random}"
+    )
+
+
+def _first_order(one: dict[str, Any]) -> str:
+    """Both rates side by side: which power of k each bound has for random samples."""
+    held = "" if one["holds"] else ": it does not hold here, as training does not contract at that rate"
+    random = "" if one["random"] is None else f"; as many random samples, C sqrt(1/k): {one['random']:.3g}"
+    return (
+        f"First-order bound on the difference of training losses, {one['measured']:.3g}: G sum |e| / mu = "
+        f"{one['bound']:.3g} (G = {one['steepness']:.2g}, mu = {one['mu']:.2g}{random}){held}."
     )

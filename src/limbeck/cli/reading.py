@@ -35,10 +35,14 @@ def laws(
     robust: Annotated[bool, typer.Option(help="Let sets far from the law count less (Huber).")] = False,
     by: Annotated[str, typer.Option("--interval", help="profile, cluster_bootstrap or bayes.")] = "profile",
     axis: Annotated[str, typer.Option(help="The column that stands for k, such as bytes.")] = "k",
+    budget: Annotated[float | None, typer.Option(help="What may be spent: the gap at the k that it pays for.")] = None,
+    cost: Annotated[float, typer.Option(help="Of one sample, in the budget's unit.")] = 1.0,
+    fixed_cost: Annotated[float, typer.Option(help="Of a set of any size, in the budget's unit.")] = 0.0,
     as_json: JsonOption = False,
 ) -> None:
     """Fit the scaling law to a table of results, limbeck's own or any other."""
     from limbeck.laws import answer, read_rows
+    from limbeck.laws.decisions import Budget
     from limbeck.laws.scaling import INTERVALS
 
     if by not in INTERVALS:
@@ -53,6 +57,7 @@ def laws(
         axis=axis,
         pair=pair,
         robust=robust,
+        budget=None if budget is None else Budget(budget, cost, fixed_cost),
     )
     if as_json:
         print_json(fitted)

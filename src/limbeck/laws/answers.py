@@ -9,7 +9,7 @@ import numpy as np
 
 from limbeck.errors import BadData, nearest
 from limbeck.laws.alternatives import compare
-from limbeck.laws.decisions import diminishing_k, floor_versus_k, required_k
+from limbeck.laws.decisions import Budget, diminishing_k, floor_versus_k, required_k
 from limbeck.laws.diagnostics import (
     exponent_statements,
     floor_p_value,
@@ -43,6 +43,7 @@ def answer(
     pair: bool = False,
     pool: bool = False,
     axis: str = "k",
+    budget: Budget | None = None,
 ) -> dict[str, Any]:
     """Fit the scaling law to every method and configuration of a table.
 
@@ -51,13 +52,19 @@ def answer(
     [{"k", ...}], "notes": [{"code", "message"}], ...}]}`, estimates being `{"estimate", "low", "high"}` with None for
     an open end. Too few levels give a fit of None and a note. `pool` adds "pooled", what a method's laws have in common
     (see `families`). `axis` is the column that stands for k, such as bytes: what a set costs to keep, soft labels
-    included. Raises `BadData` for a table that can't be read.
+    included. `budget` adds "affordable" to each fit: the k it pays for and the gap there. Raises `BadData` for a table
+    that can't be read.
     """
     targets = [_target(gap) for gap in gaps]
     points = [_point(k) for k in at]
     settings = {"exponent": exponent, "interval": interval, "level": level, "robust": robust}
     held = groups(rows if axis == "k" else _along(rows, axis), pair=pair)
+    if budget is not None:
+        points = list(dict.fromkeys([*points, float(budget.k)]))
     fits = [_group(group, targets, points, settings) for group in held]
+    if budget is not None:
+        for fit in fits:
+            fit["affordable"] = next(one for one in fit["predictions"] if one["k"] == budget.k)
     return {"fits": fits} | (families(held, fits, level=level, robust=robust) if pool else {})
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from limbeck.errors import BadData
 from limbeck.laws.estimate import Estimate
 from limbeck.laws.notes import Code, Note
 from limbeck.laws.scaling import ScalingFit
@@ -106,9 +107,23 @@ def floor_versus_k(fit: ScalingFit, k: float, share: float = 0.1) -> FloorVersus
     return FloorVersusK(k, floor_gain, k_gain, advice)
 
 
-def affordable(
-    fit: ScalingFit, budget: float, cost_per_sample: float, fixed_cost: float = 0.0
-) -> tuple[float, Estimate]:
-    """The largest k that a budget pays for, `(budget - fixed) / cost per sample`, and the gap the law expects there."""
-    k = max((budget - fixed_cost) / cost_per_sample, 1.0)
-    return k, fit.gap(k)
+@dataclass(frozen=True)
+class Budget:
+    """What may be spent, in any unit (bytes, seconds, money), where k samples cost `fixed + k per_sample`."""
+
+    total: float
+    per_sample: float
+    fixed: float = 0.0
+
+    @property
+    def k(self) -> int:
+        """The largest k that is paid for. Raises `BadData` where that is not even one sample."""
+        if not (self.per_sample > 0 and self.fixed >= 0 and math.isfinite(self.total)):
+            raise BadData("a budget needs a cost for each sample above 0, and no fixed cost below 0.")
+        k = math.floor((self.total - self.fixed) / self.per_sample)
+        if k < 1:
+            raise BadData(
+                f"{self.total:g} does not pay for one sample: {self.fixed:g} is fixed and each costs "
+                f"{self.per_sample:g}."
+            )
+        return k

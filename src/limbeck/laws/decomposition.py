@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from limbeck.laws.contraction import Contraction, contraction, path_mu
+from limbeck.laws.first_order import FirstOrder, first_order
 from limbeck.laws.notes import Note, PathCode
 from limbeck.measures.passage import Floats, Measured, Passage
 
@@ -108,6 +109,7 @@ class Decomposition:
     global_tightness: float  # with the path's smallest mu throughout
     smallest_slack: float
     violations: int
+    first_order: FirstOrder  # on |L_D(theta^S_T) - L_D(theta^D_T)|, with the path's smallest mu and largest |g_D|
     discrepancy: float  # A_a(S)^2, weights at the median mu
     effective_samples: float | None
     effective_balanced: float | None
@@ -119,7 +121,11 @@ class Decomposition:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; numbers that do not exist are None."""
-        held = dict(vars(self)) | {"pl": self.pl.to_dict(), "advice": list(self.advice)}
+        held = dict(vars(self)) | {
+            "first_order": self.first_order.to_dict(),
+            "pl": self.pl.to_dict(),
+            "advice": list(self.advice),
+        }
         held |= {"notes": [note.to_dict() for note in self.notes]}
         return {key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in held.items()}
 
@@ -165,6 +171,7 @@ def decompose(measured: Measured) -> Decomposition:
         global_tightness=overall.tightness,
         smallest_slack=float(own.slack.min()),
         violations=int((own.slack < -1e-9 * scale).sum()),
+        first_order=first_order(passage, pl.smallest, measured.final_loss - full.loss),
         discrepancy=passage.discrepancy(pl.median),
         effective_samples=passage.effective_samples(pl.median) if known else None,
         effective_balanced=passage.effective_samples(pl.median, balanced=True) if known else None,

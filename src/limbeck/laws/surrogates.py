@@ -28,16 +28,29 @@ class Decline:
 def decline(steps: ArrayLike, discrepancy: ArrayLike, sets: Sequence[object], *, seed: int = 0) -> Decline:
     """Fit the decline of the discrepancy along distillation; intervals by a bootstrap over sets (percentiles).
 
+    With one set both ends are open. Percentiles of three sets are too narrow: take them for a lower bound of the doubt.
+    Raises `BadData` where there are fewer than three different steps, or a discrepancy that is not above 0.
+
     For each rate on a grid the pair (floor, fall) is a straight line, with the floor held at 0 or above; relative
     errors are what is squared, as discrepancies spread with their size.
     """
     at, values = np.asarray(steps, np.float64), np.asarray(discrepancy, np.float64)
+    if len(np.unique(at)) < 3:
+        raise BadData(
+            f"a rate and a floor need sets at three or more numbers of distillation steps; there are sets at "
+            f"{', '.join(f'{step:g}' for step in np.unique(at)) or 'none'}. Distil some with fewer steps."
+        )
+    if not (np.isfinite(values).all() and (values > 0).all()):
+        raise BadData("a discrepancy must be a finite number above 0: it is a mean of squares.")
     names, place = np.unique([str(one) for one in sets], return_inverse=True)
     rate, floor, start = _exponential(at, values)
     random, drawn = numpy_stream(seed, "decline"), []
     for _ in range(200):
         index = np.concatenate([np.flatnonzero(place == i) for i in random.integers(0, len(names), len(names))])
-        drawn.append(_exponential(at[index], values[index])[:2])
+        if len(np.unique(at[index])) > 2:  # sets that stopped early may have been drawn alone
+            drawn.append(_exponential(at[index], values[index])[:2])
+    if len(names) < 2 or not drawn:
+        return Decline(Estimate.of(rate), Estimate.of(floor), start)
     low, high = np.quantile(np.array(drawn), [0.025, 0.975], axis=0)
     return Decline(Estimate.of(rate, low[0], high[0]), Estimate.of(floor, low[1], high[1]), start)
 
