@@ -19,6 +19,7 @@ import pytest
 import faked
 from command import Command
 from limbeck.cli import progress
+from limbeck.cli.printing import print_json
 from limbeck.runners import run_study
 from limbeck.study import Cell, Study, StudyFolder
 from limbeck.synthetic import SyntheticSet
@@ -219,6 +220,16 @@ def test_every_key_of_the_answers_is_documented(limbeck: Command, tmp_path: Path
     told += [*fits, *fits[0]["required_k"], *fits[0]["predictions"], *fits[0]["levels"], fits[0]["variance_components"]]
     told += limbeck("list", "methods", "--json").json
     assert {key for answer in told for key in answer} - documented == set()
+
+
+def test_a_number_that_is_not_finite_is_null(capsys: pytest.CaptureFixture[str]) -> None:
+    nan, inf = float("nan"), float("inf")
+    print_json({"a": [1.5, nan, {"b": (np.float64("inf"), -inf)}], "c": "NaN", "d": None, "e": 3, "f": True})
+    said = capsys.readouterr().out
+    assert "NaN" not in said.replace('"NaN"', "")
+    assert json.loads(said) == {
+        "a": [1.5, None, {"b": [None, None]}], "c": "NaN", "d": None, "e": 3, "f": True,
+    }  # fmt: skip
 
 
 BAD = [

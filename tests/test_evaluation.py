@@ -13,7 +13,7 @@ import torch
 
 from limbeck.configuration import Configuration
 from limbeck.distillation import distill
-from limbeck.errors import CorruptFile, WrongPreprocessing
+from limbeck.errors import CorruptFile, Diverged, WrongPreprocessing
 from limbeck.evaluation import cached_reference, evaluate, reference, with_gaps
 from limbeck.sources import Source
 from limbeck.testing.blobs import blobs
@@ -109,6 +109,17 @@ def test_a_damaged_cache_is_said_not_believed(tmp_path: Path, monkeypatch: pytes
     record.write_text(record.read_text().replace('"error": 0', '"error": 9'))
     with pytest.raises(CorruptFile, match=r"Delete it and run the command again"):
         cached_reference(blobs(), CONFIGURATION, [0])
+
+
+@pytest.mark.parametrize("lr", [1e16, 1e36])
+def test_a_training_whose_loss_is_no_number_has_diverged_and_is_not_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lr: float
+) -> None:
+    """At 1e16 the parameters are finite and the logits are not."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(Diverged, match="Lower its lr"):
+        cached_reference(blobs(), f"mlp/sgd(lr={lr:g})/none/cosine(steps=1)", [0])
+    assert not list(tmp_path.rglob("references/*/*"))
 
 
 def test_a_set_is_refused_on_a_source_that_was_prepared_in_another_way() -> None:

@@ -173,3 +173,13 @@ def test_the_fixed_exponent_never_stands_alone() -> None:
     assert fixed["free_exponent"]["required_k"][0] == free["required_k"][0]
     assert fixed["floor"]["low"] > 0.01
     assert free["floor"]["low"] == 0
+
+
+@pytest.mark.parametrize("references", [[0.1, 0.1], [0.1, 0.2], [0.1]])
+def test_no_number_is_nan_however_sets_tie(references: list[float]) -> None:
+    """Errors of small test splits tie: sets that agree to the last bit beside references that do not, and the like."""
+    random = np.random.default_rng(7)
+    for values in ([0.0, 0.0], [0.0, 0.05], [-0.1, 0.0, 0.4], [0.5, 0.5, 0.5, 0.6]):
+        for falling in (0.0, 0.9):
+            gaps = {k: [falling / k + float(random.choice(values)) for _ in range(2)] for k in (3, 6, 9, 15)}
+            json.dumps(answer(rows_of(gaps, references), [0.1], [50]), allow_nan=False)

@@ -94,7 +94,7 @@ def _write(path: Path, content: dict[str, Any]) -> None:
     own = path.with_name(f".{path.stem}.{os.getpid()}")
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        own.write_text(json.dumps(content))
+        own.write_text(json.dumps(content, allow_nan=False))
         with suppress(FileExistsError):
             os.link(own, path)
         own.unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import defaultdict
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ import torch
 from limbeck.configuration import Configuration
 from limbeck.digest import digest
 from limbeck.dynamics import Dynamics, Trained, error_and_loss, train_many
-from limbeck.errors import WrongPreprocessing
+from limbeck.errors import Diverged, WrongPreprocessing
 from limbeck.samples import Samples
 from limbeck.sources import Source, given_source
 from limbeck.store import read_record, write_record
@@ -37,7 +38,7 @@ def evaluate(
     `error` is the share of test samples that are misclassified, in [0, 1]; the gap to full-data training is taken
     later, against `reference` rows of the same configuration. A learned step size replaces nothing here: the
     configuration says how to train. Raises `WrongPreprocessing` where the source was prepared in another way than
-    the set.
+    the set, and `Diverged` where a training leaves the finite range or its test loss does.
     """
     source = given_source(source)
     check_preprocessing(synthetic, source)
@@ -123,5 +124,10 @@ def _tested(dynamics: Dynamics, run: Trained, source: Source) -> Row:
     """Test and validation results in the configuration's own domain."""
     shown = dynamics.configuration.domain
     error, loss = error_and_loss(dynamics, run.state, shown.apply(source.test, source.domain))
+    if not math.isfinite(loss):
+        raise Diverged(
+            f"training under {dynamics.configuration.spec} ended with a test loss of {loss}. "
+            f"Lower its lr (now {dynamics.configuration.optimizer.lr:g})."
+        )
     validation_error, _ = error_and_loss(dynamics, run.state, shown.apply(source.validation, source.domain))
     return {"error": error, "loss": loss, "validation_error": validation_error}

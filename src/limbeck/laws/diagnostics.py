@@ -109,7 +109,7 @@ class LeftOut:
     k: float
     measured: float
     predicted: Estimate
-    error: float
+    error: float | None
     z: float | None
     inside: bool | None
 
@@ -134,7 +134,8 @@ def leave_largest_out(fit: ScalingFit, count: int = 1) -> LeftOut | None:
     k, measured = float(levels.k[-1]), float(levels.mean[-1])
     predicted = refit.gap(k)
     if refit.region is None or predicted.estimate is None or predicted.low is None or predicted.high is None:
-        return LeftOut(k, measured, predicted, measured - (predicted.estimate or math.nan), None, None)
+        missed = None if predicted.estimate is None else measured - predicted.estimate
+        return LeftOut(k, measured, predicted, missed, None, None)
     reach = t_quantile(fit.level, refit.profile.df)
     own = reach * refit.levels.set_sd * math.sqrt(float(refit.levels.relative_noise(k)) / float(levels.sets[-1]))
     low = predicted.estimate - math.hypot(predicted.estimate - predicted.low, own)
@@ -142,7 +143,7 @@ def leave_largest_out(fit: ScalingFit, count: int = 1) -> LeftOut | None:
     error = measured - predicted.estimate
     side = (high - predicted.estimate) if error > 0 else (predicted.estimate - low)
     interval = Estimate.of(predicted.estimate, low, high)
-    return LeftOut(k, measured, interval, error, error / side * reach, low <= measured <= high)
+    return LeftOut(k, measured, interval, error, error / side * reach if side > 0 else None, low <= measured <= high)
 
 
 def runs_p_value(fit: ScalingFit) -> float | None:

@@ -5,7 +5,9 @@ non-negative least-squares problem whose solution is one of interior, f = 0, a =
 gives the exact global optimum, and everything is a broadcast over grids and repeated data sets.
 
 The error of the reference run shifts all gaps alike. Profiling it out of the quadratic gives generalised least squares
-with covariance `diag(variance) + shift^2 1 1'`, whose inverse is a rank-one correction.
+with covariance `diag(variance) + shift^2 1 1'`, whose inverse leaves what is centred as it is and keeps
+`1 / (1 + shift^2 s0)` of what the mean says, `s0` the sum of the weights. In this form nothing cancels, however well
+sets agree.
 """
 
 from __future__ import annotations
@@ -80,18 +82,18 @@ def quadratic(
     y = levels.mean if mean is None else mean  # (..., levels)
     w = 1 / (levels.variance * scale)  # (levels,)
     basis = (levels.k / levels.k[0]) ** -exponents[:, None]  # (exponents, levels)
-    wy = w * y
-    s0, s1, s2 = float(w.sum()), basis @ w, basis**2 @ w
-    t0, t1 = wy.sum(-1)[..., None], wy @ basis.T
-    shared = shift_variance / (1 + shift_variance * s0)
+    s0 = float(w.sum())
+    s1, t0 = basis @ w, (y @ w)[..., None]
+    centred, rest = basis - s1[:, None] / s0, y - t0 / s0
+    keep = 1 / (1 + shift_variance * s0)
     return Quadratic(
         exponents=exponents,
-        m00=np.full_like(s1, s0 - shared * s0**2),
-        m01=s1 - shared * s0 * s1,
-        m11=s2 - shared * s1**2,
-        r0=t0 * (1 - shared * s0),
-        r1=t1 - shared * t0 * s1,
-        yy=(wy * y).sum(-1)[..., None] - shared * t0**2,
+        m00=np.full_like(s1, keep * s0),
+        m01=keep * s1,
+        m11=centred**2 @ w + keep * s1**2 / s0,
+        r0=keep * t0,
+        r1=(w * rest) @ centred.T + keep * t0 * s1 / s0,
+        yy=(rest**2 @ w)[..., None] + keep * t0**2 / s0,
     )
 
 
