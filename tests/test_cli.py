@@ -320,7 +320,7 @@ def test_a_full_disk_is_one_paragraph_and_finished_results_stay(
     limbeck: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = study_file(tmp_path, methods=["random"], sets=1)
-    real, left = os.fsync, [12]
+    real, left = os.fsync, [8]
 
     def full(handle: int) -> None:
         left[0] -= 1
