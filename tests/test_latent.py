@@ -106,8 +106,10 @@ def test_what_can_not_be_stored_is_refused_before_it_starts() -> None:
         distill(blobs(), "dm(latent=65)", CONVNET, 1)
     with pytest.raises(NotApplicable, match="at most 64"):
         distill(blobs(), "random(latent=65)", CONVNET, 1)
-    with pytest.raises(BadSetting, match="latent or factor"):
+    with pytest.raises(BadSetting, match="in tiles"):
         distill(blobs(), "dm(latent=5, factor=2)", CONVNET, 1)
+    with pytest.raises(BadSetting, match="Leave out one"):
+        distill(blobs(), "dm(latent=5, decoder=folder)", CONVNET, 1)
     assert tiny("idc", latent=5).parameterization() == Latent(dimension=5)
 
 

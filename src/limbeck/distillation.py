@@ -29,7 +29,7 @@ from limbeck.samples import Samples
 from limbeck.sources import Source, given_source
 from limbeck.states import Carry, ExpertPlan, Experts, Scene
 from limbeck.states.experts import train_expert
-from limbeck.store import read_tensors, write_tensors
+from limbeck.store import read_tensors, tensor_digest, write_tensors
 from limbeck.streams import derive
 from limbeck.synthetic import SyntheticSet
 from limbeck.variants import make
@@ -306,7 +306,8 @@ class _Task:
     def identity(self) -> list[Any]:
         """All that determines the run."""
         own = [self.source.digest, self.method.full_spec, self.configuration.digest, self.per_class, self.seed]
-        return [*own, *self.pool.identity, str(self.scenes[0].dynamics.dtype)]
+        sums = [[name, tensor_digest(tensor)] for name, tensor in sorted(self.shared.items())]
+        return [*own, *self.pool.identity, str(self.scenes[0].dynamics.dtype), *sums]
 
     def start(self) -> _Run:
         tensors = self.method.parameterization().fold(self.begin, self.source.domain, self.shared)
@@ -425,7 +426,7 @@ class _Task:
         return SyntheticSet(
             tensors={name: tensor.detach().cpu() for name, tensor in kept.items()},
             group=self.group.cpu(),
-            parameterization=self.method.parameterization().spec,
+            parameterization=self.method.parameterization().unfolding,
             domain=self.source.domain,
             preprocessing=self.source.preprocessing.about(),
             method=self.asked,

@@ -17,6 +17,7 @@ from limbeck.errors import BadData, BadSetting, LimbeckError, NotApplicable
 from limbeck.optimizers import Optimizer
 from limbeck.optimizers.sgd import SGD
 from limbeck.parameterizations import Labels, Parameterization, Tensors
+from limbeck.parameterizations.decoded import Decoded
 from limbeck.parameterizations.latent import Latent
 from limbeck.parameterizations.pixels import Pixels
 from limbeck.parameterizations.tiles import Tiles
@@ -88,15 +89,16 @@ class Method(Variant):
 class Selection(Method):
     """A coreset: real samples, chosen. Always shown beside the distilled sets.
 
-    `latent` above 0 stores each as so many principal components.
+    `latent` above 0 stores each as so many principal components, `decoder=FOLDER` as the latents of an autoencoder.
     """
 
-    later: ClassVar[frozenset[str]] = frozenset({"latent"})
+    later: ClassVar[frozenset[str]] = frozenset({"latent", "decoder"})
 
     latent: int = Field(0, ge=0)
+    decoder: str = ""
 
     def parameterization(self) -> Parameterization:
-        return Latent(dimension=self.latent) if self.latent else Pixels()
+        return coded(self.latent, self.decoder, "hard") or Pixels()
 
     def check(self, configuration: Configuration, domain: Domain, per_class: int) -> None:
         self.parameterization().check(domain)
@@ -114,11 +116,11 @@ class Matching(Method):
 
     `batch=representative` shows it the real samples nearest to `batch_real` k-means centres of each class, clustered
     anew every `recluster` steps (DREAM, Liu et al., ICCV 2023). A `factor` above 1 stores images in factor x factor
-    tiles, `latent` above 0 stores each sample as so many principal components, and `labels=soft` learns labels beside
-    the samples where the surrogate reads them.
+    tiles, `latent` above 0 stores each sample as so many principal components and `decoder=FOLDER` as the latents of an
+    autoencoder; `labels=soft` learns labels beside the samples where the surrogate reads them.
     """
 
-    later: ClassVar[frozenset[str]] = frozenset({"latent"})
+    later: ClassVar[frozenset[str]] = frozenset({"latent", "decoder"})
 
     steps: int = Field(1000, gt=0)
     lr_pixels: float = Field(1.0, gt=0)
@@ -132,10 +134,11 @@ class Matching(Method):
     labels: Labels = "hard"
     lr_labels: float = Field(0.1, gt=0)
     latent: int = Field(0, ge=0)
+    decoder: str = ""
 
     def parameterization(self) -> Parameterization:
-        if self.latent:
-            return Latent(dimension=self.latent, labels=self.labels)
+        if codes := coded(self.latent, self.decoder, self.labels):
+            return codes
         return Tiles(factor=self.factor, labels=self.labels) if self.factor > 1 else Pixels(labels=self.labels)
 
     def suited(self, domain: Domain) -> Method:
@@ -144,8 +147,8 @@ class Matching(Method):
         return self.with_settings(factor=1) if tiled and not domain.is_image else self
 
     def check(self, configuration: Configuration, domain: Domain, per_class: int) -> None:
-        if self.latent and self.factor > 1 and "factor" in self.model_fields_set:
-            raise BadSetting("samples are stored as codes or in tiles. Leave out latent or factor.")
+        if (self.latent or self.decoder) and self.factor > 1 and "factor" in self.model_fields_set:
+            raise BadSetting("samples are stored as codes or in tiles. Leave out latent and decoder, or factor.")
         self.parameterization().check(domain)
         if self.labels == "soft" and not self.surrogate().reads_labels:
             raise BadSetting(
@@ -243,6 +246,15 @@ class Matching(Method):
             for views, part in zip(kept, (own, others[label]), strict=True):
                 views.append(Samples(*draw(part.x, part.y), part.group))
         return Samples.concatenated(kept[0]), Samples.concatenated(kept[1])
+
+
+def coded(latent: int, decoder: str, labels: Labels) -> Parameterization | None:
+    """The form whose samples are codes, where one was asked for. Raises `BadSetting` where two were."""
+    if latent and decoder:
+        raise BadSetting("samples are stored as principal components or as a decoder's latents. Leave out one of both.")
+    if decoder:
+        return Decoded(model=decoder, labels=labels)
+    return Latent(dimension=latent, labels=labels) if latent else None
 
 
 def check_applicable(method: Method, configuration: Configuration, domain: Domain, per_class: int) -> None:

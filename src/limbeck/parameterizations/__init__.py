@@ -32,6 +32,11 @@ class Parameterization(Variant):
         """Training samples that one stored sample unfolds into."""
         return 1
 
+    @property
+    def unfolding(self) -> str:
+        """The form's text in a set: what unfolding needs of it, and no place on the maker's disk."""
+        return self.spec
+
     def check(self, domain: Domain) -> None:
         """Raise `NotApplicable` where samples of this domain can't be stored in this form."""
         return
