@@ -37,8 +37,8 @@ VECTORS = "mlp(width=128)/adamw(lr=1e-3)/none/cosine(steps=300)"
 # that --choose found best on validation samples, where its rows are in the file; the test split plays no part in it.
 FACTORS = (0.1, 1.0, 10.0)
 EXPERT = {
-    "experts": 1, "expert_epochs": 2, "expert_lr": 0.05, "ahead": 1, "max_start": 1,
-    "lr_pixels": 3.0, "step_size": 0.05, "lr_step_size": 1e-6,
+    "experts": 1, "expert_epochs": 1, "expert_lr": 0.05, "ahead": 1, "max_start": 1,
+    "lr_pixels": 30.0, "step_size": 0.05, "lr_step_size": 1e-6,
 }  # fmt: skip
 SETTINGS: dict[str, dict[str, Any]] = {
     "dc": {"batch_real": 64, "initial": "real", "length": 10, "epochs": 5},
@@ -197,6 +197,7 @@ def best(name: str, source: str, per_class: int, rows: list[dict[str, Any]]) -> 
     """Of the settings that --choose compared, those with the highest validation accuracy at this size."""
     own = [row for row in rows if (row["method"], row["source"], row["choosing"]) == (name, source, True)]
     own = [row for row in own if "validation" in row and row["per_class"] == per_class]
+    own = [row for row in own if row["settings"] in candidates(name)]
     return max(own, key=lambda row: statistics.fmean(row["validation"]))["settings"] if own else settings(name)
 
 

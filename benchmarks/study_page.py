@@ -25,6 +25,7 @@ from statsmodels.stats.multitest import multipletests
 from limbeck.laws import answer
 from limbeck.planner import plan
 from limbeck.plots import law_figure
+from limbeck.sources import load_source
 from limbeck.study import StudyFolder, status, table, table_csv
 
 Row = Mapping[str, Any]
@@ -159,7 +160,8 @@ def findings(fits: Sequence[Mapping[str, Any]], against: Mapping[str, list[dict[
     )
     said.append(
         f"- Foretelling the largest k from the others: inside the 95 % interval in {inside} of {len(left)} laws; root "
-        f"mean square error {np.sqrt(np.mean(np.square(errors))):.2f} points."
+        f"mean square error {root_mean_square(errors):.2f} points; foretold above what was measured in "
+        f"{sum(error < 0 for error in errors)}."
     )
     said.append(
         f"- Not confirmed: {sum('lack_of_fit' in code for code in codes)} of {len(fits)} laws misfit their levels by "
@@ -167,6 +169,47 @@ def findings(fits: Sequence[Mapping[str, Any]], against: Mapping[str, list[dict[
         f"{sum('floor_not_seen' in code for code in codes)}."
     )
     return said
+
+
+def root_mean_square(values: Sequence[float]) -> float:
+    return float(np.sqrt(np.mean(np.square(values))))
+
+
+def other_laws(rows: Sequence[Row], fits: Sequence[Mapping[str, Any]], samples: int) -> list[str]:
+    """What other laws than floor plus power say of the same rows, and of the largest k without it."""
+    largest = max(row["k"] for row in rows if row["method"] != "reference")
+    kept = [row for row in rows if row["k"] != largest]
+    measured = {
+        (fit["method"], fit["configuration"]): left["measured"]
+        for fit in fits
+        if (left := (fit.get("diagnostics") or {}).get("leave_largest_out"))
+    }
+    errors, inside = [], 0
+    for fit in answer(kept, at=[largest])["fits"]:
+        if (name := (fit["method"], fit["configuration"])) in measured and fit["alternatives"]:
+            foretold = fit["alternatives"]["averaged"][0]
+            errors.append(100 * (measured[name] - foretold["estimate"]))
+            inside += foretold["low"] <= measured[name] <= foretold["high"]
+    weights: dict[str, list[float]] = defaultdict(list)
+    for fit in fits:
+        for law in (fit["alternatives"] or {"laws": []})["laws"]:
+            weights[law["name"]].append(law["weight"])
+    ranked = sorted(weights, key=lambda name: -sum(weights[name]))
+    corrected = [
+        {**row, "k": round(1000 / (1 / row["k"] - 1 / samples)) if row["k"] and row["k"] < samples else row["k"]}
+        for row in rows
+    ]
+    left = [(fit.get("diagnostics") or {}).get("leave_largest_out") for fit in answer(corrected)["fits"]]
+    return [
+        "- Laws weighed by AICc, mean Akaike weight: "
+        + ", ".join(f"{name} {sum(weights[name]) / len(fits):.2f}" for name in ranked)
+        + ".",
+        f"- Averaged over these laws, the largest k foretold from the others is inside in {inside} of {len(errors)}, "
+        f"root mean square error {root_mean_square(errors):.2f} points.",
+        f"- With 1/k - 1/n in place of 1/k (n = {samples:,} real samples: what the fluctuation of random subsets "
+        f"follows), the largest k is inside in {sum(one['inside'] for one in left if one)} of {len(left)}, root mean "
+        f"square error {root_mean_square([100 * one['error'] for one in left if one]):.2f} points.",
+    ]
 
 
 def page(folder: StudyFolder, stem: str) -> str:
@@ -196,6 +239,7 @@ def page(folder: StudyFolder, stem: str) -> str:
             "## What was found",
             "",
             *findings(fits, against),
+            *other_laws(rows, fits, len(load_source(study.source).train)),
             "",
             "Random selection follows the same form of law: a fitted curve is no evidence of distillation, the "
             "difference to `random` and `k-means` is.",
