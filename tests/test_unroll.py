@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from limbeck.dynamics import Dynamics, State, train, unroll
+from limbeck.dynamics import Dynamics, State, _saved_bytes, train, unroll
 from limbeck.samples import Domain, Samples
 
 IMAGES = Domain((1, 8, 8), 3)
@@ -96,6 +96,42 @@ def test_the_adjoint_follows_the_schedule_and_its_restarts(rule: str) -> None:
     torch.testing.assert_close(reached, train(dynamics, samples, 5, start=held[3]).state.vector, rtol=1e-12, atol=0)
     for ours, theirs in zip(constant, graph, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("network", ["mlp(width=6)", "convnet(width=27, depth=2)"])
+def test_which_graphs_are_kept_for_the_way_back_changes_nothing_but_rounding(
+    network: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("limbeck.first_block.WORTH", 0)
+    dynamics = Dynamics(f"{network}/sgd(lr=0.1, momentum=0.5)/siamese/constant", IMAGES, dtype=torch.float64)
+    linked: list[bool] = []
+    step = dynamics.step
+    monkeypatch.setattr(
+        dynamics, "step", lambda *args, **named: linked.append(named["differentiable"]) or step(*args, **named)
+    )
+    x = torch.randn(7, *IMAGES.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    y = torch.eye(3, dtype=torch.float64)[torch.arange(7) % 3]
+    with _saved_bytes() as size:
+        vector = dynamics.initial(0).vector.requires_grad_()
+        step(dynamics.restarted(vector), x.clone().requires_grad_(), y, differentiable=True)
+        one_step = size()
+    assert one_step > x.nbytes
+
+    def unrolled(room: int) -> list[Tensor]:
+        monkeypatch.setattr("limbeck.dynamics.GRAPH_BYTES", room)
+        pixels = x.clone().requires_grad_()
+        linked.clear()
+        reached = unroll(dynamics, dynamics.initial(0), Samples(pixels, y, y.argmax(1)), steps=STEPS, seed=0)
+        kept.append(sum(linked))
+        return [reached.detach(), *torch.autograd.grad((reached**3).sum(), pixels)]
+
+    kept: list[int] = []
+    none, two, all_but_one = (unrolled(int(share * one_step)) for share in (0, 2.9, 1000))
+    assert kept == [0, 1 + 2, STEPS]
+    for ours in (two, all_but_one):
+        for part, expected in zip(ours, none, strict=True):
+            assert relative_error(part, expected) < 1e-11
+    assert all(torch.equal(*pair) for pair in zip(two, unrolled(int(2.9 * one_step)), strict=True))
 
 
 def test_the_adjoint_equals_finite_differences() -> None:
