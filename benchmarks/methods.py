@@ -56,12 +56,12 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "ftd": {**EXPERT, "synthetic_steps": 5},
     "datm": {**EXPERT, "synthetic_steps": 5, "first_max_start": 1, "growth": 1, "judges": 1},
     "bptt": {"batch_real": 16, "total": 10},
-    "rat-bptt": {"batch_real": 16, "total": 30, "window": 10},
+    "rat-bptt": {"batch_real": 16, "total": 30, "window": 10, "lr_pixels": 0.01},
     "frepo": {"networks": 2, "batch_real": 50},
     "kip": {"batch_real": 8},
     "forgetting": {"epochs": 1},
-    "sre2l": {"teachers": 1, "teacher_epochs": 2},
-    "rded": {"teachers": 1, "teacher_epochs": 2},
+    "sre2l": {"teachers": 1, "teacher_epochs": 1, "lr_pixels": 1.0},
+    "rded": {"teachers": 1, "teacher_epochs": 1},
 }  # fmt: skip
 KEYS = ("source", "method", "per_class", "set", "seconds", "settings", "choosing")
 NEED_NORMS = ("sre2l",)  # distilled with batch norms, trained on without, as all
