@@ -32,10 +32,11 @@ METHODS = {
     "dsa": "dsa(steps=40, lr_pixels=1.0, epochs=5)",
     "mtt": "mtt(steps=60, lr_pixels=30.0, lr_step_size=1e-4, step_size=0.05, synthetic_steps=10, experts=3, "
     "expert_epochs=12, expert_lr=0.05, ahead=2, max_start=9, augmentation=none)",
+    "bptt": "bptt(steps=60)",
 }
 PER_CLASS = [1, 10]
 SETS = 3
-LEARNED = ["dm", "dc", "dsa", "mtt"]
+LEARNED = ["dm", "dc", "dsa", "mtt", "bptt"]
 FRACTIONS = [0.0, 0.1, 0.3]  # of a method's steps, at 10 a class; the whole is in the main rows
 EVERY = 25
 FIELDS = [
@@ -60,152 +61,121 @@ def work() -> Iterator[dict[str, Any]]:
 def collect(part: str) -> None:
     import torch
 
-    from limbeck.dynamics import Dynamics, error_and_loss
-    from limbeck.measures.alignment import walk
+    from limbeck.measures.yardstick import measure_set
     from limbeck.sources import load_source
-    from limbeck.streams import derive
 
     torch.set_num_threads(1)
     source = load_source("digits")
     number, parts = (int(word) for word in part.split("/"))
     done = {tuple(row[name] for name in FIELDS[:6]) for row in KEPT.read()}
-    known = {one: constants(source, one) for one in CONFIGURATIONS}
+    known = {one: ground(source, one) for one in CONFIGURATIONS}
     for one in work():
         if zlib.crc32(json.dumps(one).encode()) % parts != number - 1:
             continue
-        made, steps, seconds = distilled(source, one)
-        for configuration in CONFIGURATIONS:
-            head = [one["method"], one["per_class"], len(made.group), one["set"], configuration, steps]
-            if tuple(map(str, head)) in done:
-                continue
-            dynamics, held = Dynamics(configuration, source.domain), known[configuration]
-            run = derive(one["set"], "evaluate")
-            passage, end = walk(dynamics, made.samples(), source.train, run, every=EVERY, variances=4)
-            error, loss = error_and_loss(dynamics, end, source.test)
-            mu = held["mu"]
-            KEPT.append(
-                [
-                    *head, one["set"], passage.discrepancy(mu), passage.discrepancy(),
-                    float(passage.weights(mu) @ passage.variance), passage.effective_samples(mu),
-                    passage.effective_samples(mu, balanced=True), error, loss, error - held["error"],
-                    loss - held["loss"], seconds,
-                ]
-            )  # fmt: skip
+        left = [text for text in CONFIGURATIONS if (*map(str, head(one, text)),) not in done]
+        if not left:
+            continue
+        made, seconds = distilled(source, one)
+        for text in left:
+            found = measure_set(made, source, text, known[text], one["set"], every=EVERY)
+            KEPT.append([*head(one, text), one["set"], *(found[name] for name in FIELDS[7:16]), seconds])
 
 
-def distilled(source: Any, one: dict[str, Any]) -> tuple[Any, int, float]:
-    """A set, the steps it took and their seconds; a run stopped early is the beginning of the whole run."""
+def head(one: dict[str, Any], configuration: str) -> list[Any]:
+    """The columns that name a row."""
+    return [one["method"], one["per_class"], 10 * one["per_class"], one["set"], configuration, steps_of(one)]
+
+
+def steps_of(one: dict[str, Any]) -> int:
+    """Steps of distillation; a share of the whole that a method's settings ask for."""
+    text = METHODS[one["method"]]
+    return round(one["share"] * int(text.split("steps=")[1].split(",")[0].rstrip(")"))) if "steps=" in text else 0
+
+
+def distilled(source: Any, one: dict[str, Any]) -> tuple[Any, float]:
+    """A set and the seconds it took; a run stopped early is the beginning of the whole run."""
     from limbeck.distillation import distill
 
-    text = METHODS[one["method"]]
-    whole = int(text.split("steps=")[1].split(",")[0].rstrip(")")) if "steps=" in text else 0
-    steps = round(one["share"] * whole)
-    if whole and not steps:  # before the first step: what it starts from
-        return distill(source, "random", HOME, one["per_class"], seed=one["set"]), 0, 0.0
+    steps, text = steps_of(one), METHODS[one["method"]]
+    if one["method"] in LEARNED and not steps:  # before the first step: what it starts from
+        return distill(source, "random", HOME, one["per_class"], seed=one["set"]), 0.0
     made = distill(source, text, HOME, one["per_class"], seed=one["set"], steps=steps or None, candidates=1)
-    return made, steps, made.provenance["seconds"]
+    return made, made.provenance["seconds"]
 
 
-def constants(source: Any, configuration: str) -> dict[str, float]:
+def ground(source: Any, configuration: str) -> Any:
     """mu, and the full data's error and loss, of one configuration: measured once and kept beside the rows."""
-    from limbeck.dynamics import Dynamics, error_and_loss
-    from limbeck.laws.contraction import contraction
-    from limbeck.measures.alignment import walk
-    from limbeck.measures.contraction import find_optimum
-    from limbeck.streams import derive
+    from limbeck.measures.yardstick import Ground, measure_ground
 
     file = RESULTS / "interchange_constants.json"
     held: dict[str, dict[str, float]] = json.loads(file.read_text()) if file.exists() else {}
     if configuration not in held:
-        dynamics = Dynamics(configuration, source.domain)
-        run = derive(0, "evaluate")
-        optimum, _ = find_optimum(dynamics, source.train, run)
-        passage, _ = walk(dynamics, source.train, source.train, run, every=5, variances=0)
-        ends = [walk_end(dynamics, source, derive(seed, "evaluate")) for seed in range(SETS)]
-        errors, losses = zip(*(error_and_loss(dynamics, end, source.test) for end in ends), strict=True)
-        pl = contraction(passage, optimum)
-        own = {"mu": pl.median, "optimum": optimum.value, "error": sum(errors) / SETS, "loss": sum(losses) / SETS}
-        held = json.loads(file.read_text()) if file.exists() else {}
-        file.write_text(json.dumps({**held, configuration: own}, indent=1))
-        held[configuration] = own
-    return held[configuration]
-
-
-def walk_end(dynamics: Any, source: Any, seed: int) -> Any:
-    from limbeck.dynamics import train
-
-    return train(dynamics, source.train, seed).state
+        held[configuration] = measure_ground(source, configuration).to_dict()
+        file.write_text(json.dumps(held, indent=1))
+    return Ground.read(held[configuration])
 
 
 def judged() -> dict[str, Any]:
-    """The statistics of all rows at full length, and the decline of those stopped early."""
-    import numpy as np
+    """The answer of `limbeck interchange` to the rows, and the rows at full length."""
+    from limbeck.laws.interchange_answer import interchange_answer
 
-    from limbeck.laws.interchange import ancova, leave_one_method_out, partial_rank_correlation
-    from limbeck.laws.surrogates import decline, transfer_loss
-
-    held = KEPT.read()
-    whole = {name: max(int(row["steps"]) for row in held if row["method"] == name) for name in METHODS}
+    held: list[dict[str, Any]] = [row | {"home": HOME} for row in KEPT.read()]
+    names = {row["method"] for row in held}
+    whole = {name: max(int(row["steps"]) for row in held if row["method"] == name) for name in names}
     full = [row for row in held if int(row["steps"]) == whole[row["method"]]]
-    x = np.log([float(row["discrepancy"]) for row in full])
-    gap = np.array([float(row["gap"]) for row in full])
-    method = [row["method"] for row in full]
-    block = [f"{row['configuration']} {row['k']}" for row in full]
-    cluster = [f"{row['method']} {row['k']} {row['set']}" for row in full]
-    where = [row["configuration"] for row in full]
-    log_k = np.log([float(row["k"]) for row in full])
-    home = [row["configuration"] == HOME for row in full]
-    found: dict[str, Any] = {
-        "rows": full, "x": x, "gap": gap, "method": method, "where": where,
-        "all": ancova(x, gap, method, block, cluster),
-        "rank": partial_rank_correlation(x, gap, block, cluster),
-        "left_out": leave_one_method_out(x, gap, method, log_k, where),
-        "transfer": {
-            (a, b): transfer_loss(gap, method, home, cluster, a, b)
-            for a, b in (("mtt", "dm"), ("mtt", "random"), ("dm", "random"), ("dc", "dm"))
-        },
-    }  # fmt: skip
-    sized = [row for row in held if row["per_class"] == "10" and row["configuration"] == HOME]
-    found["decline"] = {}
-    for name in LEARNED:
-        own = [row for row in sized if row["method"] == name]
-        steps, values = ([float(row[field]) for row in own] for field in ("steps", "discrepancy"))
-        if len(set(steps)) < 4 or len({row["set"] for row in own if int(row["steps"]) < whole[name]}) < SETS:
-            continue  # not collected yet
-        found["decline"][name] = (decline(steps, values, [row["set"] for row in own]), whole[name])
-    return found
+    return interchange_answer(held) | {"rows": full}
 
 
-def table(found: dict[str, Any]) -> str:
-    """Each method's line: discrepancy, worth in samples, slope, adjusted gap, and what is left of a gap at each k."""
-    import numpy as np
-
-    lines = [
-        "| method | k | A^2 at home | k_eff, balanced | gap at home | gap away | seconds |",
-        "|---|---|---|---|---|---|---|",
+def guided(found: dict[str, Any]) -> str:
+    """Which surrogate at which k: a line a method and k, the best first."""
+    head = [
+        "k",
+        "method",
+        "A^2 at home",
+        "worth, random",
+        "gap",
+        "gap at home",
+        "gap away",
+        "away less home",
+        "seconds",
     ]
-    for name in METHODS:
-        for per_class in PER_CLASS:
-            own = [row for row in found["rows"] if row["method"] == name and int(row["per_class"]) == per_class]
-            at = {True: [row for row in own if row["configuration"] == HOME]}
-            at[False] = [row for row in own if row["configuration"] != HOME]
-            cells = [spread([float(row["discrepancy"]) for row in at[True]])]
-            cells.append(spread([float(row["balanced"]) for row in at[True]]))
-            cells += [spread([100 * float(row["gap"]) for row in at[one]], " pp") for one in (True, False)]
-            seconds = float(np.mean([float(row["seconds"]) for row in own]))
-            lines.append(f"| {name} | {10 * per_class} | {' | '.join(cells)} | {seconds:.1f} |")
+    lines = [f"| {' | '.join([*head, 'against the best', 'take'])} |", "|" + "---|" * (len(head) + 2)]
+    for one in found["guidance"]:
+        cells = [str(one["k"]), one["method"], text(one["discrepancy"]), text(one["worth"])]
+        cells += [text(one[name], 100) for name in ("gap", "gap_home", "gap_away", "breadth")]
+        p = "best" if one["best"] else f"p = {one['p']:.2g}"
+        cells += [f"{one['seconds']:.1f}", p, "yes" if one["advised"] else ""]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def spread(values: list[float], unit: str = "") -> str:
+def text(one: dict[str, Any], scale: float = 1.0, digits: int = 3) -> str:
+    from limbeck.laws import Estimate
+
+    if one["estimate"] is None:
+        return "–"
+    ends = (None if one[name] is None else scale * one[name] for name in ("estimate", "low", "high"))
+    return Estimate(*ends).text(digits)
+
+
+def balanced(found: dict[str, Any]) -> str:
+    """k_eff along sets' own paths, beside what it is worth by random sets' own paths."""
     import numpy as np
 
-    return f"{np.mean(values):.3g} ± {np.std(values, ddof=1):.2g}{unit}"
+    lines = ["| method | k | k_eff, balanced | worth in random samples |", "|---|---|---|---|"]
+    for one in found["guidance"]:
+        own = [
+            float(row["balanced"])
+            for row in found["rows"]
+            if (row["method"], int(row["k"]), row["configuration"]) == (one["method"], one["k"], HOME)
+        ]
+        spread = f"{np.mean(own):.3g} ± {np.std(own, ddof=1):.2g}"
+        lines.append(f"| {one['method']} | {one['k']} | {spread} | {text(one['worth'])} |")
+    return "\n".join(lines)
 
 
 def figure(found: dict[str, Any]) -> None:
     import matplotlib
-    import numpy as np
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
@@ -213,11 +183,9 @@ def figure(found: dict[str, Any]) -> None:
     drawing, axes = plt.subplots(1, 2, figsize=(7.2, 3.1), sharey=True)
     for axis, configuration in zip(axes, CONFIGURATIONS, strict=True):
         for place, name in enumerate(METHODS):
-            own = np.array(
-                [a == name and b == configuration for a, b in zip(found["method"], found["where"], strict=True)]
-            )
-            marker = "os^Dv<>"[place]
-            axis.plot(np.exp(found["x"][own]), 100 * found["gap"][own], marker, ms=4, alpha=0.75, label=name)
+            own = [row for row in found["rows"] if (row["method"], row["configuration"]) == (name, configuration)]
+            x, y = ([float(row[column]) for row in own] for column in ("discrepancy", "gap"))
+            axis.plot(x, [100 * gap for gap in y], "os^Dv<>P"[place], ms=4, alpha=0.75, label=name, ls="")
         axis.set_xscale("log")
         axis.set_xlabel("alignment discrepancy A$^2$")
         axis.set_title(configuration.split("/")[0] + ", " + configuration.split("/")[1], fontsize=8)
@@ -230,34 +198,28 @@ def figure(found: dict[str, Any]) -> None:
 def page() -> str:
     found = judged()
     figure(found)
-    whole = found["all"]
+    whole = found["interchange"]
     slopes = "\n".join(
-        f"| {name} | {value.text()} | {whole.adjusted[name].text()} |" for name, value in whole.slopes.items()
+        f"| {name} | {text(value)} | {text(whole['adjusted'][name])} |" for name, value in whole["slopes"].items()
     )
-    margins = {
-        "slope": [one.smallest_margin for one in whole.slope_ratios],
-        "gap": [one.smallest_margin for one in whole.gap_differences],
-    }
-    passing = {name: sum(one.equivalent for one in held) for name, held in
-               (("slope", whole.slope_ratios), ("gap", whole.gap_differences))}  # fmt: skip
-    worst = max((m for m in margins["gap"] if m is not None), default=float("nan"))
-    open_ratios = sum(m is None for m in margins["slope"])
     left = "\n".join(
         f"| {name} | {s['discrepancy']:.2f} | {s['k']:.2f} | {s['both']:.2f} |" for name, s in found["left_out"].items()
     )
     falls = "\n".join(
-        f"| {name} | {steps} | {fall.start:.3g} | {fall.rate.text()} | {fall.floor.text()} |"
-        for name, (fall, steps) in found["decline"].items()
+        f"| {one['method']} | {one['steps']} | {one['start']:.3g} | {text(one['rate'])} | {text(one['floor'])} |"
+        for one in found["decline"]
+        if "refusal" not in one
     )
-    falls = falls or "| not measured: the rows of sets stopped early are not complete | | | | |"
-    moved = "\n".join(f"| {a} less {b} | {100 * v.estimate:.2g} [{100 * v.low:.2g}, {100 * v.high:.2g}] |"
-                      for (a, b), v in found["transfer"].items())  # fmt: skip
+    moved = "\n".join(f"| {one['first']} less {one['second']} | {text(one, 100, 2)} |" for one in found["transfer"])
     return TEMPLATE.format(
-        runs=whole.runs, sets=whole.sets, methods=len(METHODS), slopes=slopes, table=table(found), left=left,
-        falls=falls, moved=moved, slope_f=whole.equal_slopes[0], slope_p=whole.equal_slopes[1],
-        gap_f=whole.equal_intercepts[0], gap_p=whole.equal_intercepts[1], passed_slopes=passing["slope"],
-        passed_gaps=passing["gap"], pairs=len(whole.gap_differences), worst=100 * worst, open_ratios=open_ratios,
-        rank=found["rank"].text(), home=HOME, away=CONFIGURATIONS[1], said=SAID,
+        runs=found["runs"], sets=found["sets"], methods=len(found["methods"]), slopes=slopes, left=left, falls=falls,
+        moved=moved, table=guided(found), worth=balanced(found), sentence=found["sentence"],
+        slope=whole["equal_slopes"], gap=whole["equal_intercepts"],
+        passed_slopes=sum(one["equivalent"] for one in whole["slope_ratios"]),
+        passed_gaps=sum(one["equivalent"] for one in whole["gap_differences"]), pairs=len(whole["gap_differences"]),
+        worst=100 * whole["smallest_gap_margin"],
+        open_ratios=sum(one["smallest_margin"] is None for one in whole["slope_ratios"]),
+        rank=text(found["rank_correlation"]), home=HOME, away=CONFIGURATIONS[1], said=SAID,
     )  # fmt: skip
 
 
@@ -305,7 +267,7 @@ configuration's own mu. Rows: [interchange.csv](interchange.csv).
 |---|---|---|
 {slopes}
 
-- Equal slopes: F = {slope_f:.2f}, p = {slope_p:.2g}. Equal adjusted gaps: F = {gap_f:.2f}, p = {gap_p:.2g}.
+- Equal slopes: F = {slope[f]:.2f}, p = {slope[p]:.2g}. Equal adjusted gaps: F = {gap[f]:.2f}, p = {gap[p]:.2g}.
 - Equivalence (two one-sided tests, 5 %): {passed_slopes} of {pairs} pairs of slopes within 25 %, {passed_gaps} of
   {pairs} adjusted gaps within one point. The smallest margin at which all adjusted gaps would pass is {worst:.2g}
   points; {open_ratios} slope ratios have no finite interval.
@@ -331,9 +293,22 @@ R^2 of its gaps, from the other methods' rows; 0 is its own mean.
 |---|---|---|---|---|
 {falls}
 
-## Every cell (mean ± standard deviation over three sets)
+## Which surrogate at which k (95 % intervals over three sets)
+
+{sentence}
+
+Gaps in points of error, over both configurations, at home and away. "Worth": random samples whose own path has the same
+discrepancy, between the two sizes that were measured; "–" lies outside of them. "Take": the cheapest of those that
+Welch's test (Holm within k) does not tell apart from the best, which with three sets is no proof of equality.
 
 {table}
+
+## k_eff and what it is worth
+
+k_eff counts random samples at *fixed* states. Along paths that sets lead to themselves random sets of 10 and 100 come
+out above their number; read off random sets' own paths, they are worth 10 and 100 by construction.
+
+{worth}
 """
 
 

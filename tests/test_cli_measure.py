@@ -8,8 +8,15 @@ from pathlib import Path
 import pytest
 
 from command import Command
+from limbeck.dynamics import Dynamics
+from limbeck.measures.alignment import alignment
+from limbeck.measures.yardstick import measure_ground
+from limbeck.runners import run_study
+from limbeck.sources import load_source
+from limbeck.streams import derive
+from limbeck.study.work import load_set
 from limbeck.synthetic import SyntheticSet
-from little import CONFIGURATIONS, write_arrays
+from little import CONFIGURATIONS, opened, write_arrays
 
 FAMILY = [f"mlp(width={width})/{rule}/cosine(steps=2)" for width in (4, 8, 64) for rule in ("sgd", "adamw")]
 
@@ -34,6 +41,34 @@ def test_measure_says_what_a_gap_is_made_of_and_what_to_do(limbeck: Command, sou
     assert "on the visited path" in shown.out
     assert "Next: " in shown.out
     assert limbeck("measure", "nowhere").code == 2
+
+
+def test_interchange_measures_every_set_of_a_study_once_and_says_which_surrogate_to_take(
+    limbeck: Command, tmp_path: Path
+) -> None:
+    folder = opened(tmp_path, methods=["random", "dm(steps=2, batch_real=8)", "dm(steps=1, batch_real=8)"])
+    run_study(folder, "serial")
+    told = limbeck("interchange", folder.path, "--every", 2, "--json")
+    assert told.code == 0, told.err
+    found, rows = told.json, told.json["rows"]
+    assert len(rows) == 3 * 2 * 2 * 2  # methods, sizes, sets, configurations
+    assert {row["method"] for row in rows} == {"random", "dm(batch_real=8)"}
+    assert {row["steps"] for row in rows} == {0, 1, 2}
+    cell = next(cell for cell in folder.cells() if cell.kind == "distill")
+    made, source = load_set(folder, cell.id), load_source(folder.study.source)
+    row = next(row for row in rows if row["home"] == row["configuration"] and row["method"] == "random")
+    ground = measure_ground(source, row["home"])
+    dynamics = Dynamics(row["home"], source.domain)
+    seed = derive(cell.payload["set"], "evaluate")
+    own = alignment(dynamics, made.samples(), source.train, seed, mu=ground.mu, every=2)
+    assert row["discrepancy"] == pytest.approx(own, rel=1e-5)
+    assert {line["method"] for line in found["guidance"]} == {"random", "dm(batch_real=8)"}
+    before = {path: path.stat().st_mtime_ns for path in (folder.path / "discrepancies").iterdir()}
+    shown = limbeck("interchange", folder.path, "--every", 2)
+    assert shown.code == 0, shown.err
+    assert "leaves the smallest mean gap" in shown.out
+    assert before == {path: path.stat().st_mtime_ns for path in (folder.path / "discrepancies").iterdir()}
+    assert limbeck("verify", folder.path).code == 0
 
 
 def test_a_set_is_distilled_for_the_centres_of_a_family(limbeck: Command, source: str, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.dynamics import Dynamics, train
-from limbeck.laws.contraction import contraction, path_mu
+from limbeck.laws.contraction import contraction
 from limbeck.laws.decomposition import decompose, recursion
 from limbeck.laws.first_order import first_order
 from limbeck.laws.notes import PathCode
@@ -53,7 +53,7 @@ def test_on_an_isotropic_quadratic_the_bound_has_a_closed_form() -> None:
     errors = np.array([[0.3, -0.1], [-0.3, 0.1]] * (steps // 2))
     for rate in (0.4, 1 / h):
         passage, last = quadratic(np.full(2, h), rate, errors, np.array([2.0, 1.0]))
-        np.testing.assert_allclose(path_mu(passage, 0.0), h, rtol=1e-10)
+        np.testing.assert_allclose(passage.mu(0.0), h, rtol=1e-10)
         np.testing.assert_allclose(passage.curvature, h, rtol=1e-9)
         found = recursion(passage, 0.0, last)
         left = (1 - rate * h) ** steps
@@ -138,7 +138,7 @@ def test_the_published_lemma_on_logistic_regression_reproduces_the_planned_figur
             own = data[torch.randperm(len(data), generator=stream(seed, "subset"))[:k]]
             passage, end = walk(dynamics, own, data, seed, variances=0)
             last = Objective(dynamics, data).value(end)
-            mu = path_mu(passage, optimum)
+            mu = passage.mu(optimum)
             assert mu.min() >= RIDGE * (1 - 1e-9)
             known, own_mu = recursion(passage, optimum, last, mu=RIDGE), recursion(passage, optimum, last)
             for one in (known, own_mu):

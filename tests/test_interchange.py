@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,14 @@ from scipy.stats import spearmanr, ttest_ind
 from statsmodels.regression.linear_model import OLS
 
 from limbeck.errors import BadData
+from limbeck.laws.guidance import guidance
 from limbeck.laws.interchange import (
     ancova,
     least_squares,
     leave_one_method_out,
     partial_rank_correlation,
 )
+from limbeck.laws.interchange_answer import _columns, interchange_answer
 from limbeck.laws.surrogates import decline, transfer_loss
 
 
@@ -167,3 +170,77 @@ def test_transfer_loss_is_welch_over_sets() -> None:
     assert (found.low, found.high) == pytest.approx((oracle.low, oracle.high), rel=1e-9)
     with pytest.raises(BadData, match="two or more sets"):
         transfer_loss(gap[:3], method[:3], home[:3], cluster[:3], "a", "b")
+
+
+A2 = {10: 8.0, 50: 2.0, 200: 0.5}  # of random samples, along their own paths
+
+
+def measured_rows(methods: dict[str, float], sets: int = 6, noise: float = 0.01) -> list[dict[str, Any]]:
+    """Sets of several methods whose A^2 is a factor times that of random samples, gaps 0.05 A, 0.02 more away."""
+    random, rows = np.random.default_rng(5), []
+    for method, factor in methods.items():
+        for k, own in A2.items():
+            for one in range(sets):
+                shift = noise * random.normal()
+                for where in ("home", "away"):
+                    x = own * factor
+                    gap = 0.05 * x**0.5 + 0.02 * (where == "away") + shift + 0.1 * noise * random.normal()
+                    row = {"method": method, "k": k, "set": one, "configuration": where, "home": "home"}
+                    cost = 0.0 if method == "random" else 10 * factor
+                    rows.append(row | {"steps": 100, "discrepancy": x, "gap": gap, "seconds": cost})
+    return rows
+
+
+def test_guidance_ranks_by_gap_reads_worth_off_random_samples_and_takes_the_cheapest_of_the_best() -> None:
+    rows = measured_rows({"random": 1.0, "dm": 0.25, "dc": 0.26})
+    lines = {(line.method, line.k): line for line in guidance(rows)}
+    assert [line.k for line in guidance(rows)] == [10] * 3 + [50] * 3 + [200] * 3
+    at = lines["dm", 10]
+    assert at.discrepancy.estimate == pytest.approx(2.0)
+    assert at.worth.estimate == pytest.approx(50)  # random samples reach this discrepancy with 50
+    assert lines["random", 50].worth.estimate == pytest.approx(50)
+    assert lines["dm", 200].worth.estimate is None  # beyond what random samples were measured at
+    assert at.breadth.covers(0.02)
+    assert at.gap_away.estimate == pytest.approx((at.gap_home.estimate or 0) + (at.breadth.estimate or 0))
+    assert lines["random", 10].p is not None
+    assert lines["random", 10].p < 1e-4
+    assert {lines[name, 10].advised for name in ("dm", "dc")} == {True, False}
+    assert lines["dm", 10].advised  # 2.5 s against 2.6 s, and not told apart
+    assert not lines["random", 10].advised
+    values = {name: [r["gap"] for r in rows if r["method"] == name and r["k"] == 10] for name in ("random", "dm", "dc")}
+    own = {name: np.reshape(gaps, (6, 2)).mean(1) for name, gaps in values.items()}
+    best = min(own, key=lambda name: float(own[name].mean()))
+    raw = {name: float(ttest_ind(own[name], own[best], equal_var=False).pvalue) for name in own if name != best}
+    assert lines["random", 10].p == pytest.approx(2 * raw["random"])  # Holm: the smaller of two
+
+
+def test_the_answer_about_surrogates_is_whole_plain_and_refuses_what_rows_can_not_carry() -> None:
+    rows = measured_rows({"random": 1.0, "dm": 0.25})
+    early = [
+        {**row, "steps": steps, "discrepancy": 2.0 + 6 * np.exp(-0.1 * steps)}
+        for row in rows
+        if row["method"] == "dm" and row["k"] == 10
+        for steps in (0, 10, 30)
+    ]
+    found = interchange_answer([*rows, *early])
+    json.dumps(found, allow_nan=False)
+    assert found["runs"] == len(rows)  # sets stopped early are not judged
+    assert found["sets"] == 36
+    assert "At k = 10 dm leaves the smallest mean gap" in found["sentence"]
+    falls = {(one["method"], one["k"]): one for one in found["decline"]}
+    assert falls["dm", 10]["rate"]["estimate"] == pytest.approx(0.1, rel=0.15)
+    assert "three or more numbers of distillation steps" in falls["dm", 50]["refusal"]
+    (pair,) = found["transfer"]
+    assert pair["low"] < 0 < pair["high"]
+    same = ancova(*(_columns(rows)[name] for name in ("x", "gap", "method", "block", "cluster")))
+    assert found["interchange"]["equal_slopes"]["p"] == pytest.approx(same.equal_slopes[1])
+    assert found["interchange"]["interchangeable"] == same.interchangeable
+    few = interchange_answer([row for row in rows if row["set"] == 0 and row["configuration"] == "home"])
+    assert few["guidance"][0]["gap"]["low"] is None
+    assert few["transfer"] == []
+    with pytest.raises(BadData, match="the rows are of dm alone"):
+        interchange_answer([row for row in rows if row["method"] == "dm"])
+    with pytest.raises(BadData, match="lack seconds"):
+        interchange_answer([{k: v for k, v in row.items() if k != "seconds"} for row in rows])
+    with pytest.raises(BadData, match="above 0"):
+        interchange_answer([row | {"discrepancy": 0.0} for row in rows])

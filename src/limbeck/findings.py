@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from limbeck import __version__
+from limbeck.configuration import Configuration
+from limbeck.digest import digest
 from limbeck.errors import BadData
 from limbeck.export import pixels, sheet_png
 from limbeck.laws import answer
@@ -15,10 +17,13 @@ from limbeck.laws.coverage_answer import coverage_answer
 from limbeck.laws.profiles import read_all, risk_profile
 from limbeck.measures.distances.spec import Spec
 from limbeck.measures.split_seeds import DistanceMatrix
+from limbeck.measures.yardstick import Ground, measure_ground, measure_set
 from limbeck.planner import plan
-from limbeck.sources import load_source
+from limbeck.sources import Source, load_source
+from limbeck.store import read_record, write_record
 from limbeck.study import StudyFolder, table
 from limbeck.study.work import load_set
+from limbeck.variants import make
 
 PICTURED_PER_CLASS = 10
 
@@ -57,6 +62,54 @@ def untrained_distances(folder: StudyFolder, rows: Sequence[Mapping[str, Any]]) 
     """
     study = folder.study
     return [risk_profile(read_all(rows)), Spec().matrix(study.evaluated, load_source(study.source), seed=study.seed)]
+
+
+def discrepancies(
+    folder: StudyFolder,
+    *,
+    every: int = 25,
+    device: str = "cpu",
+    on_done: Callable[[dict[str, Any]], None] | None = None,
+) -> list[dict[str, Any]]:
+    """The rows of `laws.interchange_answer`: every finished set of a study, trained on under all its configurations.
+
+    Every `every`-th step of each training is measured. Rows are kept in the study's folder and measured once.
+    """
+    study, finished = folder.study, folder.finished()
+    source, rows = load_source(study.source), []
+    for cell in folder.cells():
+        if cell.kind != "distill" or cell.id not in finished:
+            continue
+        made = load_set(folder, cell.id)
+        steps, seconds = (made.provenance.get(name) or 0 for name in ("steps", "seconds"))
+        head = {"method": _whole(made.method), "k": made.k, "set": cell.payload["set"]}
+        head |= {"home": made.configuration, "steps": steps, "seconds": seconds}
+        for configuration in study.evaluated:
+            asked = [made.digest, configuration.digest, source.digest, cell.payload["set"], every]
+            path = folder.path / "discrepancies" / f"{digest(asked)}.json"
+            if not path.exists():
+                ground = _ground(folder, source, configuration, device)
+                seed = int(cell.payload["set"])
+                found = measure_set(made, source, configuration, ground, seed, every=every, device=device)
+                write_record(path, found)
+            rows.append({**head, "configuration": configuration.spec, **read_record(path)})
+            if on_done:
+                on_done(rows[-1])
+    return rows
+
+
+def _whole(text: str) -> str:
+    """A method's name without its number of steps: what sets stopped early share with those that were not."""
+    method = make("methods", text)
+    steps = type(method).model_fields.get("steps")
+    return str(method.spec if steps is None else method.with_settings(steps=steps.default).spec)
+
+
+def _ground(folder: StudyFolder, source: Source, configuration: Configuration, device: str) -> Ground:
+    path = folder.path / "discrepancies" / f"{digest([configuration.digest, source.digest])}.json"
+    if not path.exists():
+        write_record(path, measure_ground(source, configuration, device=device).to_dict())
+    return Ground.read(read_record(path))
 
 
 def _study(folder: StudyFolder) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,7 +10,8 @@ import typer
 
 from limbeck.cli import app
 from limbeck.cli.making import DEFAULT_CONFIGURATION, DeviceOption, JsonOption
-from limbeck.cli.printing import print_json, print_table
+from limbeck.cli.printing import interval, print_json, print_table
+from limbeck.cli.studying import RUNS, RunsOption, _folder
 
 PARTS = {
     "residual": "start not forgotten: prod(1 - rate mu)(L_0 - L*)",
@@ -53,6 +55,83 @@ def measure(
     for note in found["notes"]:
         print(note["message"])
     print(f"Next: {'; '.join(found['advice']) or 'nothing stands out'}.")
+
+
+@app.command()
+def interchange(
+    file: Annotated[Path, typer.Argument(metavar="STUDY", help="A study's TOML file, its folder, or a CSV of rows.")],
+    every: Annotated[int, typer.Option(min=1, help="Measure every so many steps of each training.")] = 25,
+    runs: RunsOption = RUNS,
+    device: DeviceOption = "cpu",
+    as_json: JsonOption = False,
+) -> None:
+    """Which surrogate at which k, and are they interchangeable? By one discrepancy of every set of a study."""
+    import csv
+
+    from limbeck.findings import discrepancies
+    from limbeck.laws.interchange_answer import interchange_answer
+
+    if file.suffix == ".csv":
+        with file.open(newline="", encoding="utf-8") as handle:
+            rows: list[dict[str, Any]] = list(csv.DictReader(handle))
+    else:
+        rows = discrepancies(_folder(file, runs), every=every, device=device, on_done=None if as_json else _tell)
+    answer = interchange_answer(rows)
+    if as_json:
+        print_json({**answer, "rows": rows})
+        return
+    print(answer["sentence"])
+    print()
+    print_table([_line(one) for one in answer["guidance"]])
+    judged = answer["interchange"]
+    if "refusal" not in judged:
+        print()
+        print_table(
+            [
+                {"method": name, "slope on log A^2": interval(one), "adjusted gap": interval(judged["adjusted"][name])}
+                for name, one in judged["slopes"].items()
+            ]
+        )
+        slopes, gaps = judged["equal_slopes"], judged["equal_intercepts"]
+        print(
+            f"Equal slopes: F = {slopes['f']:.2f}, p = {slopes['p']:.2g}. Equal adjusted gaps: F = {gaps['f']:.2f}, "
+            f"p = {gaps['p']:.2g}. Rank correlation of A^2 and gap within (configuration, k): "
+            f"{interval(answer['rank_correlation'])}."
+        )
+    fitted = [one for one in answer["decline"] if "refusal" not in one]
+    if fitted:
+        print()
+        print_table([_decline_line(one) for one in fitted])
+    if answer["left_out"] and "refusal" not in answer["left_out"]:
+        print()
+        print("Predicting a method that was left out, R2 of its gaps:")
+        print_table([{"method": name, **scores} for name, scores in answer["left_out"].items()])
+
+
+def _tell(row: dict[str, Any]) -> None:
+    head = f"{row['method']}, k = {row['k']}, set {row['set']} under {row['configuration']}"
+    print(f"{head}: A^2 = {row['discrepancy']:.3g}", file=sys.stderr)
+
+
+def _line(one: dict[str, Any]) -> dict[str, Any]:
+    said = "best" if one["best"] else ("not told apart" if one["p"] is None else f"p = {one['p']:.2g}")
+    return {
+        "k": one["k"],
+        "method": one["method"],
+        "sets": one["sets"],
+        "A^2": interval(one["discrepancy"]),
+        "worth in random samples": interval(one["worth"]),
+        "gap": interval(one["gap"]),
+        "away less home": interval(one["breadth"]),
+        "seconds": one["seconds"],
+        "against the best": said,
+        "take": "yes" if one["advised"] else "",
+    }
+
+
+def _decline_line(one: dict[str, Any]) -> dict[str, Any]:
+    head = {"surrogate of": one["method"], "k": one["k"], "steps": one["steps"], "A^2 before": one["start"]}
+    return head | {"rate a step": interval(one["rate"]), "floor": interval(one["floor"])}
 
 
 def _sentence(found: dict[str, Any]) -> str:

@@ -45,13 +45,6 @@ class Contraction:
         return held | {"slope": self.slope.to_dict(), "notes": [note.to_dict() for note in self.notes]}
 
 
-def path_mu(passage: Passage, optimum: float) -> Floats:
-    """mu_t at each measured state; 0 where the loss is at or below the optimum."""
-    excess = passage.loss - optimum
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(excess > 0, passage.gradient / (2 * excess), 0.0)
-
-
 def contraction(passages: Passage | Sequence[Passage], optimum: Optimum, level: float = 0.95) -> Contraction:
     """The PL constants of the visited states, and whether they can carry a rate.
 
@@ -59,7 +52,7 @@ def contraction(passages: Passage | Sequence[Passage], optimum: Optimum, level: 
     bootstrap along the path: neighbouring states are no independent points.
     """
     paths = [passages] if isinstance(passages, Passage) else list(passages)
-    mu = np.concatenate([path_mu(path, optimum.value) for path in paths])
+    mu = np.concatenate([path.mu(optimum.value) for path in paths])
     median = float(np.median(mu))
     slope, intercept = _slope(paths, optimum.value, level)
     notes = []
@@ -79,7 +72,7 @@ def contraction(passages: Passage | Sequence[Passage], optimum: Optimum, level: 
         low_share=low_share,
         slope=slope,
         intercept=intercept,
-        sensitivity=float(np.median(np.concatenate([path_mu(path, optimum.bound) for path in paths]))),
+        sensitivity=float(np.median(np.concatenate([path.mu(optimum.bound) for path in paths]))),
         verdict=_verdict(float(mu.min()), median, low_share, slope),
         states=len(mu),
         paths=len(paths),

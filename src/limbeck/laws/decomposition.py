@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from limbeck.laws.contraction import Contraction, contraction, path_mu
+from limbeck.laws.contraction import Contraction, contraction
 from limbeck.laws.first_order import FirstOrder, first_order
 from limbeck.laws.notes import Note, PathCode
 from limbeck.measures.passage import Floats, Measured, Passage
@@ -56,7 +56,7 @@ def recursion(passage: Passage, optimum: float, final_loss: float, mu: float | N
 
     A passage of every `span`-th step stands for the steps between: then the bound is an interpolation, not a proof.
     """
-    factor, entering, later = _accumulation(passage, path_mu(passage, optimum) if mu is None else mu)
+    factor, entering, later = _accumulation(passage, passage.mu(optimum) if mu is None else mu)
     curved = np.clip(passage.rate * passage.curvature - 1, 0, None) * passage.direction
     bound = [passage.loss[0] - optimum]
     for own_factor, added in zip(factor, entering * (passage.error + curved), strict=True):
@@ -184,7 +184,7 @@ def decompose(measured: Measured) -> Decomposition:
 
 
 def _fluctuation(passage: Passage, optimum: float) -> float:
-    _, entering, later = _accumulation(passage, path_mu(passage, optimum))
+    _, entering, later = _accumulation(passage, passage.mu(optimum))
     random = passage.variance * (1 / passage.samples - 1 / passage.population)
     return float(later @ (entering * random))
 

@@ -53,6 +53,12 @@ class Passage:
         known = moved > ROUNDING * self.rate * np.abs(self.loss)
         return np.divide(2 * change, moved, out=np.zeros_like(moved), where=known)
 
+    def mu(self, optimum: float) -> Floats:
+        """mu_t = |g_D|^2 / (2 (L_D - L*)) at each measured state; 0 where the loss is at or below the optimum."""
+        excess = self.loss - optimum
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(excess > 0, self.gradient / (2 * excess), 0.0)
+
     def weights(self, mu: float | None = None) -> Floats:
         """w_t of the alignment discrepancy, summing to 1: rate_t prod_(s > t) (1 - rate_s mu), which forgets a mismatch
         as fast as training does. Without `mu`, rate_t: every stretch of the path counts alike."""
