@@ -20,8 +20,9 @@ class IDC(Matching):
 
     A network serves `length` steps and takes `passes` batches of real samples after each, with CutMix. The distance is
     |g^S - g^T|_1, as the paper has it for grey images (`distance=squared` for coloured ones). `factor=1` is its IDC-I.
-    Defaults are the paper's for Fashion-MNIST at 10 a class; there pixels lie in [0, 1] and are cut off at its ends,
-    here they lie in the source's prepared space and are free, so step sizes do not carry over.
+    Views are those of the released settings for MNIST in tiles; elsewhere those have cutout as well. There pixels lie
+    in [0, 1] and are cut off at its ends, here they lie in the source's prepared space and are free: a rate r there is
+    r / sd^2 here, and goes with per_class / 10 (`studies/published/` has them for each size and source).
     """
 
     paper: ClassVar[str] = "kim2022idc"

@@ -34,8 +34,9 @@ class MGD3(Method):
     is free. Nothing is trained. `classes` numbers each class as the model does, in the source's order; 0, 1, 2, ...
     where it is empty.
 
-    Images are resized to the model's size and back, and grey ones shown to it in three equal channels. The defaults of
-    `pull` and `stop` were chosen here: the reference code was not at hand.
+    Images are resized to the model's size and back, and grey ones shown to it in three equal channels. Steps, scale,
+    `pull` and `stop` are the paper's; it draws with noise in every step (DDPM) and adds its guidance to the predicted
+    noise, scaled by the step's own sd, where here the estimate of x itself is moved.
     """
 
     paper: ClassVar[str] = "chansantiago2025mgd3"

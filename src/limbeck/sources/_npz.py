@@ -21,7 +21,9 @@ def read_npz(path: Path, mirror: bool, layout: Literal["auto", "nchw", "nhwc"], 
     held = read_arrays(path)
     train, test, validation = (_pair(held, split, path) for split in ("train", "test", "validation"))
     if train is None:
-        raise BadData(f"{path} has no x_train and y_train; it holds {', '.join(sorted(held)) or 'neither'}.")
+        with np.load(path, allow_pickle=False) as file:
+            found = ", ".join(file.files[:8]) or "nothing"
+        raise BadData(f"{path} has no x_train and y_train; it holds {found}. Name your arrays x_train and y_train.")
     names = tuple(str(name) for name in held["class_names"].ravel()) if "class_names" in held else ()
     return RawData(path.stem, train, test, validation, names, mirror, layout, test_fraction)
 
