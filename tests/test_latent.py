@@ -88,6 +88,26 @@ def test_bytes_count_the_directions_and_a_set_carries_them(tmp_path: Path) -> No
     assert torch.equal(read.samples().x, made.samples().x)
 
 
+@pytest.mark.parametrize(
+    "method", ["dm(steps=2, batch_real=8)", "dm(steps=2, batch_real=8, latent=6)", "idc(steps=2)", "kip(steps=2)"]
+)
+def test_the_first_samples_of_a_set_are_a_set(method: str, tmp_path: Path) -> None:
+    source = blobs((1, 8, 8), [30, 30, 30])
+    made = distill(source, method, CONVNET, 3, candidates=1)  # 6 stored up to 2 a class, as many as directions
+    part = made.first(2)
+    copies = len(made.samples()) // made.k
+    whole = made.samples().by_class()
+    for label, own in part.samples().by_class().items():
+        assert torch.equal(own.x, whole[label].x[: 2 * copies])
+        assert torch.equal(own.y, whole[label].y[: 2 * copies])
+    assert (part.k, part.per_class) == (6, 2)
+    assert part.provenance["part_of"] == made.digest
+    assert SyntheticSet.load(part.save(tmp_path)).digest == part.digest
+    for wrong in (0, 4):
+        with pytest.raises(BadSetting, match="3 samples"):
+            made.first(wrong)
+
+
 def test_a_run_on_codes_resumes_exactly(tmp_path: Path) -> None:
     source = blobs((1, 8, 8), [20, 20, 20])
     given = (source, "dm(steps=3, latent=5, batch_real=8)", CONVNET, 2)

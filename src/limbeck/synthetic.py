@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from limbeck.digest import digest
-from limbeck.errors import BadData, CorruptFile
+from limbeck.errors import BadData, BadSetting, CorruptFile
 from limbeck.samples import Domain, Samples
 from limbeck.store import read_tensors, tensor_digest, write_tensors
 from limbeck.variants import make
@@ -67,6 +67,23 @@ class SyntheticSet:
         form = make("parameterizations", self.parameterization)
         unfolded: Samples = form.unfold(dict(self.tensors), self.group, self.domain)
         return unfolded
+
+    def first(self, per_class: int) -> SyntheticSet:
+        """The first `per_class` stored samples of each class, as a set: for a smaller budget or continual learning.
+
+        One that was distilled at that size is usually better: the samples of a set are made to be used together (Feng,
+        Vedantam & Kempe, ICLR 2024). What all samples share is kept whole. Raises `BadSetting` where there are fewer.
+        """
+        counts = torch.bincount(self.group)
+        if not 1 <= per_class <= int(counts[counts > 0].min()):
+            fewest = int(counts[counts > 0].min())
+            raise BadSetting(f"per_class={per_class} is refused: this set has {fewest} samples of its smallest class.")
+        each = [(self.group == label).nonzero().flatten()[:per_class] for label in range(len(counts))]
+        kept = torch.cat(each).sort().values
+        own = {make("parameterizations", self.parameterization).content, "logits"}
+        tensors = {name: tensor[kept] if name in own else tensor for name, tensor in self.tensors.items()}
+        made = replace(self, tensors=tensors, group=self.group[kept], per_class=per_class)
+        return made.with_provenance(part_of=self.digest)
 
     def with_provenance(self, **facts: Any) -> SyntheticSet:
         """A copy that carries more facts of how it was made."""

@@ -23,7 +23,7 @@ class Parameterization(Variant):
     """Settings of a storage form. Every tensor of stored samples that is of floating type may be learned."""
 
     content: ClassVar[str] = "pixels"
-    """The stored tensor that a method's `lr_pixels` moves."""
+    """The stored tensor that a method's `lr_pixels` moves; with `logits` the only ones with a row for each sample."""
     trial: ClassVar[Mapping[str, Any]] = {}
     """Settings under which the conformance suite tries the form."""
 

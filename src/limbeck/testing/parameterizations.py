@@ -93,6 +93,7 @@ def keeps_type_and_owns_its_tensors(name: str) -> None:
     """Stored tensors have the samples' floating type and share no memory with them; one row a stored sample."""
     for one in settings(name):
         assert one.form.content in one.folded(one.start)
+        assert set(one.folded(one.start)) <= {one.form.content, "logits"}
         for dtype in (torch.float64, torch.float32):
             given = one.start.to(dtype=dtype)
             before = given.x.clone()
