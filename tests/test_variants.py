@@ -17,7 +17,7 @@ from limbeck.errors import BadSetting, LimbeckError, UnknownName, nearest
 from limbeck.variants import Variant, build, find, make, members, parse, split_outside_brackets
 
 FAMILIES = ["architectures", "augmentations", "methods", "optimizers", "parameterizations", "runners", "schedules"]
-FAMILIES += ["sources", "states", "surrogates"]
+FAMILIES += ["sources", "states", "surrogates", "trackers"]
 
 
 class Anything(Variant):

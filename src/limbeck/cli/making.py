@@ -10,6 +10,7 @@ import typer
 from limbeck.cli import app
 from limbeck.cli.printing import duration, print_json, print_table, size
 from limbeck.cli.progress import step_bar
+from limbeck.cli.tracking import TrackerOption, of_steps, tracked
 
 DEFAULT_CONFIGURATION = "convnet(width=32, depth=2)/adamw(lr=5e-3)/none/cosine(steps=300)"
 
@@ -37,6 +38,7 @@ def distill(
     ] = None,
     weights: Annotated[str, typer.Option(help="How several are weighed: equal or worst-case.")] = "equal",
     device: DeviceOption = "cpu",
+    tracker: TrackerOption = "",
     dry_run: Annotated[bool, typer.Option(help="Measure the first steps, say what the whole will take, stop.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -65,15 +67,17 @@ def distill(
         return
     folder = out or Path(safe_name(f"{parse(source)[0]}-{parse(method)[0]}-{per_class}-{seed}".replace(":", "-")))
     _refuse_another(folder, {"method": method, "source": data.spec, "per_class": per_class, "seed": seed})
-    with step_bar(method, quiet=as_json) as show:
+    facts: dict[str, Any] = {"source": source, "method": method, "per_class": per_class, "seed": seed}
+    facts |= {"configuration": configuration}
+    with tracked(tracker, folder.name, facts) as note, step_bar(method, quiet=as_json) as show:
         made = run(
             data, method, configuration, per_class, seed=seed, steps=steps, seconds=seconds,
-            candidates=candidates, folder=folder, on_progress=show, device=device, **pool,
+            candidates=candidates, folder=folder, on_progress=of_steps(note, show), device=device, **pool,
         )  # fmt: skip
     made.save(folder)
     for checkpoint in folder.glob("checkpoint-*"):
         checkpoint.unlink()
-    facts: dict[str, Any] = {"folder": str(folder), "k": made.k, "bytes": made.bytes, "digest": made.digest}
+    facts = {"folder": str(folder), "k": made.k, "bytes": made.bytes, "digest": made.digest}
     facts |= {"method": made.method, "steps": made.provenance["steps"], "seconds": made.provenance["seconds"]}
     facts["candidates"] = made.provenance["candidates"]
     if as_json:

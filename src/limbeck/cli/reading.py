@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 FAMILIES = [
     *("sources", "architectures", "optimizers", "augmentations", "schedules", "domains"),
-    *("methods", "surrogates", "states", "measures.distances"),
+    *("methods", "surrogates", "states", "measures.distances", "runners", "trackers"),
 ]
 SetArgument = Annotated[Path, typer.Argument(metavar="SET", help="The folder of a synthetic set.")]
 

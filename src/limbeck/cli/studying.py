@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +13,8 @@ import typer
 from limbeck.cli import app
 from limbeck.cli.making import JsonOption
 from limbeck.cli.printing import duration, interval, number, print_json, print_table, size
-from limbeck.cli.progress import study_bar
+from limbeck.cli.progress import OnDone, study_bar
+from limbeck.cli.tracking import Note, TrackerOption, of_cells, tracked
 from limbeck.errors import BadSetting, MissingData
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ def run(
     until: Annotated[str, typer.Option(help='Go on with runs of its own choice: "width < 0.2 dex".')] = "",
     budget: Annotated[str, typer.Option(help="Time on the clock for --until, such as 2h or 30min.")] = "",
     gap: Annotated[float | None, typer.Option(help="Target gap of --until; by default the study's own.")] = None,
+    tracker: TrackerOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """Run what is left of a study; the same command goes on after any stop."""
@@ -67,9 +70,13 @@ def run(
             raise BadSetting(
                 "--until chooses by the whole study's laws, which a shard does not have. Leave --shard out."
             )
-        _pursue(folder, runner, until, budget, gap, retry, as_json, report)
+        with tracked(tracker, folder.path.name, folder.study.settings()) as note:
+            _pursue(folder, runner, until, budget, gap, retry, as_json, report, note)
         return
-    with study_bar(folder, shard, quiet=as_json) as show:
+    with (
+        tracked(tracker, folder.path.name, folder.study.settings()) as note,
+        _watched(folder, shard, note, as_json) as show,
+    ):
         ended = run_study(folder, runner, part=shard, retry=retry, on_done=show)
     if as_json:
         print_json({"folder": str(folder.path), **ended.to_dict()})
@@ -89,6 +96,7 @@ def _pursue(
     retry: bool,
     as_json: bool,
     report: bool,
+    note: Note | None,
 ) -> None:
     """Run, propose, run again, until the answer is precise enough or the time is spent."""
     from limbeck.campaign import pursue, read_budget, read_until
@@ -108,7 +116,7 @@ def _pursue(
         gap=gap,
         runner=runner,
         retry=retry,
-        watched=lambda: study_bar(folder, "1/1", quiet=as_json),
+        watched=lambda: _watched(folder, "1/1", note, as_json),
         on_round=tell,
     )
     if as_json:
@@ -117,6 +125,13 @@ def _pursue(
     print(f"Ended by {ended.why} after {ended.runs} chosen runs: widest interval {ended.width:.2f} decades.")
     if report:
         _answer_and_report(folder)
+
+
+@contextmanager
+def _watched(folder: StudyFolder, part: str, note: Note | None, quiet: bool) -> Iterator[OnDone | None]:
+    """The bar, and what a tracker is told beside."""
+    with study_bar(folder, part, quiet) as show:
+        yield of_cells(note, show)
 
 
 def _print_proposals(proposals: list[dict[str, Any]]) -> None:
