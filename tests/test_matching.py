@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from limbeck.surrogates import Moment
 from limbeck.surrogates.attention import Attention
 from limbeck.surrogates.characteristic import Characteristic, initial_sampler, sampled
 from limbeck.surrogates.distribution import Distribution
-from limbeck.surrogates.gradient import EPSILON, Gradient
+from limbeck.surrogates.gradient import EPSILON, Gradient, _side_by_side
 from limbeck.surrogates.kernel_mean import KernelMean
 from limbeck.surrogates.layers import Layers
 from limbeck.testing.blobs import blobs
@@ -76,6 +77,30 @@ def test_gradient_matching_on_softmax_regression_is_the_closed_form(distance: An
             case "cosine":
                 expected += float(1 - (s * r).sum() / (s.norm() * r.norm() + EPSILON))
     assert float(Gradient(distance=distance).value(at, synthetic, real)) == pytest.approx(expected, rel=1e-10)
+
+
+@pytest.mark.parametrize("distance", ["rows", "squared", "l1", "cosine"])
+@pytest.mark.parametrize(
+    "network", ["convnet(width=4, depth=2)", "convnet(width=4, depth=1, norm=batch)", "mlp(width=6)"]
+)
+def test_classes_side_by_side_equal_one_after_the_other(
+    network: str, distance: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    domain = Domain((1, 8, 8), 3)
+    at, real = moment(network, domain), drawn((6, 6, 6), 1, domain)
+    surrogate, found = Gradient(distance=distance), []
+    at = replace(at, state=replace(at.state, buffers={k: v + 0.5 for k, v in at.state.buffers.items()}))
+    for largest in (2**40, 0):
+        monkeypatch.setattr("limbeck.surrogates.gradient.SMALL_MAP", largest)
+        synthetic = drawn((2, 2, 2), 0, domain)
+        pixels = synthetic.x.requires_grad_()
+        assert _side_by_side(at, list(real.by_class().values())) == bool(largest)
+        value = surrogate.value(at, synthetic, real)
+        found.append((value.detach(), *torch.autograd.grad(value, pixels)))
+    for together, apart in zip(*found, strict=True):
+        assert apart.norm() > 0
+        assert (together - apart).norm() < 1e-9 * apart.norm()
+    assert not _side_by_side(at, list(drawn((6, 5, 6), 1, domain).by_class().values()))
 
 
 def test_classes_together_compare_the_mean_of_their_gradients() -> None:

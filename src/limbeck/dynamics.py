@@ -47,8 +47,7 @@ class Network:
         with borrowed_global(0, "structure"):
             self.module = build().to(dtype)
         named = list(self.module.named_parameters())
-        self._names = [name for name, _ in named]
-        self._shapes = [parameter.shape for _, parameter in named]
+        self.shapes = {name: parameter.shape for name, parameter in named}
         self._sizes = [parameter.numel() for _, parameter in named]
         linear = [part for part in self.module.modules() if isinstance(part, nn.Linear)]
         self._head = linear[-1] if linear else None
@@ -65,9 +64,11 @@ class Network:
         return vector, {name: buffer.detach().clone() for name, buffer in fresh.named_buffers()}
 
     def unflatten(self, vector: Tensor) -> dict[str, Tensor]:
-        """Named parameters as views of a vector (p,)."""
-        pieces = torch.split(vector, self._sizes)
-        return {name: piece.view(shape) for name, piece, shape in zip(self._names, pieces, self._shapes, strict=True)}
+        """Named parameters as views of a vector (p,), or of several (networks, p)."""
+        pieces = torch.split(vector, self._sizes, dim=-1)
+        lead = vector.shape[:-1]
+        named = zip(self.shapes.items(), pieces, strict=True)
+        return {name: piece.view(*lead, *shape) for (name, shape), piece in named}
 
     def hidden_weights(self) -> list[str]:
         """Names of the weight tensors below the last linear layer, without those of norms.
@@ -113,12 +114,7 @@ class Network:
         """
         shared = x.dim() == 1 + self._sample_dimensions
         if self._ensemble:
-            pieces = torch.split(vectors, self._sizes, dim=-1)
-            named = {
-                name: piece.view(len(vectors), *shape)
-                for name, piece, shape in zip(self._names, pieces, self._shapes, strict=True)
-            }
-            return self._ensemble.logits(named, buffers, x, shared, training)
+            return self._ensemble.logits(self.unflatten(vectors), buffers, x, shared, training)
         forward = vmap(
             lambda v, b, z: self.logits(v, b, z, training), (0, 0, None if shared else 0), randomness="different"
         )
@@ -147,15 +143,23 @@ class Network:
         """
         if x.device.type != "cpu":
             return PIECE_ELSEWHERE
+        return max(1, PIECE_BYTES // (self.largest_map(x) * x.element_size()))
+
+    def largest_map(self, x: Tensor) -> int:
+        """Numbers in the largest output of any layer for one of the samples (n, *shape)."""
         module = self._quickest(x)
         key = (x.shape[1:], module is self.module)
         if key not in self._largest:
-            self._largest[key] = self._largest_map(module, x[:1].detach())
-        return max(1, PIECE_BYTES // (self._largest[key] * x.element_size()))
+            self._largest[key] = self._measured_map(module, x[:1].detach())
+        return self._largest[key]
+
+    @property
+    def is_known(self) -> bool:
+        """Whether several are called side by side without `vmap`."""
+        return self._ensemble is not None
 
     @torch.no_grad()
-    def _largest_map(self, module: nn.Module, sample: Tensor) -> int:
-        """Numbers in the largest output for one sample of any layer that is called."""
+    def _measured_map(self, module: nn.Module, sample: Tensor) -> int:
         seen = [sample.numel()]
 
         def note(layer: nn.Module, inputs: Any, output: Any) -> None:

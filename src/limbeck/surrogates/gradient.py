@@ -13,6 +13,7 @@ from limbeck.samples import Samples
 from limbeck.surrogates import Moment, Surrogate
 
 EPSILON = 1e-6  # added to the product of norms, as published
+SMALL_MAP = 2**17  # numbers in a class's largest map up to which all classes are passed at once on a CPU
 
 
 class Gradient(Surrogate):
@@ -33,24 +34,29 @@ class Gradient(Surrogate):
 
     def value(self, moment: Moment, synthetic: Samples, real: Samples) -> Tensor:
         parts, others = synthetic.by_class(), real.by_class()
-        targets = {label: self._real_gradient(moment, others[label]) for label in parts}
+        targets = self._real_gradients(moment, [others[label] for label in parts])
         if self.classes == "together":
             own = self._gradient(moment, list(parts.values()), differentiable=True)
-            return self._distance(moment, own, torch.stack(list(targets.values())).mean(0))
-        total = synthetic.x.new_zeros(())
-        for label, part in parts.items():
-            own = self._gradient(moment, [part], differentiable=True)
-            total = total + self._distance(moment, own, targets[label])
-        return total
+            return self._distance(moment, own[None], targets.mean(0, keepdim=True))
+        return self._distance(moment, self._gradients(moment, list(parts.values())), targets)
 
-    def _real_gradient(self, moment: Moment, samples: Samples) -> Tensor:
-        """The mean loss's gradient (p,), summed over pieces that stay in a cache: the same sum in another order."""
-        total = torch.zeros_like(moment.state.vector)
-        size = moment.dynamics.network.piece(samples.x)
-        for start in range(0, len(samples), size):
-            part = samples[start : start + size]
-            total += self._gradient(moment, [part], differentiable=False) * (len(part) / len(samples))
-        return total
+    def _gradients(self, moment: Moment, parts: Sequence[Samples]) -> Tensor:
+        """The mean loss's gradient of each class (classes, p), with a graph."""
+        if _side_by_side(moment, parts):
+            return self._stacked_gradients(moment, parts, differentiable=True)
+        return torch.stack([self._gradient(moment, [part], differentiable=True) for part in parts])
+
+    def _real_gradients(self, moment: Moment, parts: Sequence[Samples]) -> Tensor:
+        """The same (classes, p) without one, summed over pieces that stay in a cache: equal up to rounding."""
+        if _side_by_side(moment, parts):
+            return self._stacked_gradients(moment, parts, differentiable=False)
+        totals = moment.state.vector.new_zeros(len(parts), *moment.state.vector.shape)
+        for total, samples in zip(totals, parts, strict=True):
+            size = moment.dynamics.network.piece(samples.x)
+            for start in range(0, len(samples), size):
+                part = samples[start : start + size]
+                total += self._gradient(moment, [part], differentiable=False) * (len(part) / len(samples))
+        return totals
 
     @staticmethod
     def _gradient(moment: Moment, parts: Sequence[Samples], differentiable: bool) -> Tensor:
@@ -62,19 +68,39 @@ class Gradient(Surrogate):
             loss = torch.stack([soft_cross_entropy(own, part.y) for own, part in pairs]).mean()
             return torch.autograd.grad(loss, vector, create_graph=differentiable)[0]
 
+    @staticmethod
+    def _stacked_gradients(moment: Moment, parts: Sequence[Samples], differentiable: bool) -> Tensor:
+        """Each part's gradient (parts, p): one copy of the network a part, all side by side."""
+        count, state = len(parts), moment.state
+        vectors = state.vector.detach().repeat(count, 1).requires_grad_()
+        buffers = {name: torch.stack([buffer] * count) for name, buffer in state.buffers.items()}
+        x, y = (torch.stack([getattr(part, name) for part in parts]) for name in ("x", "y"))
+        with torch.enable_grad():
+            loss = soft_cross_entropy(moment.dynamics.network.stacked_logits(vectors, buffers, x), y).sum()
+            return torch.autograd.grad(loss, vectors, create_graph=differentiable)[0]
+
     def _distance(self, moment: Moment, synthetic: Tensor, real: Tensor) -> Tensor:
+        """The sum over classes of the distance of gradients, each (classes, p)."""
         network = moment.dynamics.network
-        names = network.hidden_weights() if self.weights == "hidden" else list(network.unflatten(real))
-        own, others = ([network.unflatten(vector)[name] for name in names] for vector in (synthetic, real))
+        names = network.hidden_weights() if self.weights == "hidden" else list(network.shapes)
+        own, others = ([network.unflatten(each)[name] for name in names] for each in (synthetic, real))
         if self.distance == "rows":
-            rows = [(s.flatten(1), r.flatten(1)) for s, r in zip(own, others, strict=True) if s.dim() > 1]
-            return torch.stack([_one_minus_cosine(s, r).sum() for s, r in rows]).sum()
-        first, second = (torch.cat([tensor.flatten() for tensor in tensors]) for tensors in (own, others))
+            rows = [(s.flatten(0, 1), r.flatten(0, 1)) for s, r in zip(own, others, strict=True) if s.dim() > 2]
+            return torch.stack([_one_minus_cosine(s.flatten(1), r.flatten(1)).sum() for s, r in rows]).sum()
+        first, second = (torch.cat([tensor.flatten(1) for tensor in tensors], 1) for tensors in (own, others))
         if self.distance == "squared":
             return ((first - second) ** 2).sum()
         if self.distance == "l1":
             return (first - second).abs().sum()
-        return _one_minus_cosine(first[None], second[None]).sum()
+        return _one_minus_cosine(first, second).sum()
+
+
+def _side_by_side(moment: Moment, parts: Sequence[Samples]) -> bool:
+    """Whether the classes' gradients are quicker together than one after the other: where calls outweigh arithmetic."""
+    network, x = moment.dynamics.network, parts[0].x
+    if len(parts) == 1 or len({len(part) for part in parts}) > 1 or not network.is_known or x.device.type != "cpu":
+        return False
+    return len(x) * network.largest_map(x[:1]) <= SMALL_MAP
 
 
 def _one_minus_cosine(first: Tensor, second: Tensor) -> Tensor:
