@@ -93,6 +93,27 @@ def test_a_cell_that_kills_its_worker_is_run_again_and_then_fails(cluster: Any, 
     assert "lost 2 times" in state.failures[0]["reason"]
 
 
+@pytest.mark.slow
+def test_checkpoints_in_the_scratch_folder_outlive_a_lost_worker(cluster: Any, tmp_path: Path) -> None:
+    def distill(folder: StudyFolder, cell: Cell) -> dict[str, Any]:
+        """Each attempt finds what the ones before it left, and the first two are lost."""
+        folder.work(cell.id).mkdir(parents=True, exist_ok=True)
+        before = len(list(folder.work(cell.id).iterdir()))
+        (folder.work(cell.id) / f"checkpoint{before}").touch()
+        if before < 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return QUICK["distill"](folder, cell) | {"found": before}
+
+    scratch = tmp_path / "scratch"
+    folder = opened(tmp_path, TEXT.replace("sets = 2", "sets = 1").replace("[1, 2]", "[1]"))
+    state = run_study(folder, f"ray(scratch='{scratch}')", execute={**QUICK, "distill": distill})
+    assert state.complete
+    assert not state.failures
+    found = [folder.record(cell.id)["found"] for cell in folder.cells() if cell.kind == "distill"]
+    assert found == [2, 2]
+    assert list(scratch.iterdir()) == []
+
+
 def marking(execute: Any, place: Path) -> Any:
     """Work that remembers in one place, where a node's own folder is gone with the attempt."""
     work = execute["distill"]
