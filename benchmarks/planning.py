@@ -1,8 +1,9 @@
 """Does choosing the next runs pay? Campaigns on planted laws that all spend the same, by how they choose.
 
 Every campaign begins with the same pilot (3 values of k, 2 sets each) and then spends its budget, a new set costing
-1 + k / 100, to find the k that a gap of 0.12 requires. At the end the law is fitted to all sets and its required k with
-its profile-set interval is set against the truth, 225 samples.
+1 + k / 100, to find the k that a gap of 0.12 requires; a rule chooses among the k that it can still pay for. The n-th
+set at a k is the same under every rule, so rules are compared campaign by campaign. At the end the law is fitted to all
+sets and its required k with its profile-set interval is set against the truth, 225 samples.
 
     python benchmarks/planning.py --campaigns 200 --write
 """
@@ -20,14 +21,18 @@ from pathlib import Path
 
 import numpy as np
 
-from limbeck.laws import ScalingFit, fit_scaling
-from limbeck.laws.planning import Candidate, Reading, choose, cloud, noise_of_new_set
-from limbeck.streams import numpy_stream
+from limbeck.laws import Estimate, ScalingFit, fit_levels, fit_scaling
+from limbeck.laws.outlook import Outlook, outlook
+from limbeck.laws.planning import UNIFORM_SHARE, Candidate, choose, new_set
+from limbeck.laws.scaling import required
+from limbeck.streams import derive, numpy_stream
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 KS = (10, 20, 50, 100, 200, 500)
 PILOT = (10, 50, 200)
 MOST = 12  # sets at one k
+OPEN = 3.0  # decades that an open interval counts for
+MARK = "## The table"
 
 
 @dataclass(frozen=True)
@@ -63,29 +68,36 @@ WORLDS = (
 
 @dataclass
 class Campaign:
-    """What was measured so far."""
+    """What was measured so far, and what is left of the budget."""
 
     world: World
-    random: np.random.Generator
-    k: list[float] = field(default_factory=list)
+    seed: int
+    k: list[int] = field(default_factory=list)
     gap: list[float] = field(default_factory=list)
-    spent: float = 0.0
 
     def __post_init__(self) -> None:
-        self.references = self.world.reference_sd * self.random.standard_normal(self.world.references)
+        self.left = self.world.budget
+        self.random = numpy_stream(self.seed, "rule")
+        reference = numpy_stream(self.seed, "reference").standard_normal(self.world.references)
+        self.references = self.world.reference_sd * reference
 
-    def measure(self, k: float) -> None:
-        """One new set."""
-        noise = self.world.sd * self.random.standard_normal() - self.references.mean()
+    def measure(self, k: int) -> None:
+        """One new set; the n-th at a k is the same under every rule."""
+        own = numpy_stream(self.seed, "set", k, self.k.count(k)).standard_normal()
         self.k.append(k)
-        self.gap.append(self.world.gap(k) + noise)
+        self.gap.append(self.world.gap(k) + self.world.sd * own - float(self.references.mean()))
+
+    @property
+    def payable(self) -> list[int]:
+        """Values of k that the rest of the budget pays for."""
+        return [k for k in KS if cost(k) <= self.left + 1e-9]
 
     def fit(self) -> ScalingFit:
         """The law of all sets."""
         return fit_scaling(self.k, self.gap, list(range(len(self.k))), reference_errors=self.references)
 
 
-Chooser = Callable[[Campaign, int], float]
+Chooser = Callable[[Campaign], int]
 
 
 def cost(k: float) -> float:
@@ -93,40 +105,55 @@ def cost(k: float) -> float:
     return 1 + k / 100
 
 
-def by_variance(share: float) -> Chooser:
-    """The package's rule, with a share of runs drawn evenly."""
+def by_outlook(share: float, *, told: bool = False) -> Chooser:
+    """The package's rule, with a share of runs drawn evenly; `told` lets it know the true law while it chooses."""
 
-    def chooser(campaign: Campaign, seed: int) -> float:
-        fit = campaign.fit()
-        about = cloud(fit, campaign.world.target, seed=seed)
-        predicted = about.gap(KS)
-        sets = [
-            Candidate(cost(k), (Reading(0, predicted[i], noise_of_new_set(fit, k, 1)),), MOST - campaign.k.count(k))
-            for i, k in enumerate(KS)
-        ]
-        return float(KS[choose([about], sets, 1, seed=seed, uniform_share=share)[0].candidate])
+    def chooser(campaign: Campaign) -> int:
+        fit, ks = campaign.fit(), [k for k in campaign.payable if campaign.k.count(k) < MOST] or campaign.payable
+        seed = derive(campaign.seed, "choice", len(campaign.k))
+        about = outlook(fit, campaign.world.target, seed=seed)
+        if told:
+            about = _told(about, campaign.world)
+        sets = [Candidate(cost(k), (new_set(0, fit, k, 1),), max(MOST - campaign.k.count(k), 1)) for k in ks]
+        return ks[choose([about], sets, 1, seed=seed, uniform_share=share)[0].candidate]
 
     return chooser
 
 
-def evenly(campaign: Campaign, seed: int) -> float:
+def _told(about: Outlook, world: World) -> Outlook:
+    one, amplitude = np.ones(2), world.constant * float(about.levels.k[0]) ** -world.exponent
+    return replace(
+        about,
+        means=about.means[:2],
+        exponent=world.exponent * one,
+        floor=world.floor * one,
+        amplitude=amplitude * one,
+    )
+
+
+def evenly(campaign: Campaign) -> int:
     """Every k alike, at random."""
-    return float(campaign.random.choice(KS))
+    return int(campaign.random.choice(campaign.payable))
 
 
-def grid(campaign: Campaign, seed: int) -> float:
+def grid(campaign: Campaign) -> int:
     """The k with the fewest sets, the smallest first: the usual grid."""
-    return float(min(KS, key=lambda k: (campaign.k.count(k), k)))
+    return min(campaign.payable, key=lambda k: (campaign.k.count(k), k))
 
 
-def two_ends(campaign: Campaign, seed: int) -> float:
+def two_ends(campaign: Campaign) -> int:
     """The smallest and the largest k in turn."""
-    return float(KS[0] if len(campaign.k) % 2 else KS[-1])
+    return campaign.payable[0 if len(campaign.k) % 2 else -1]
 
 
-def cheapest(campaign: Campaign, seed: int) -> float:
+def cheapest(campaign: Campaign) -> int:
     """The smallest k only."""
-    return float(KS[0])
+    return KS[0]
+
+
+def largest(campaign: Campaign) -> int:
+    """The largest k that can be paid for."""
+    return campaign.payable[-1]
 
 
 RULES: dict[str, Chooser] = {
@@ -134,9 +161,59 @@ RULES: dict[str, Chooser] = {
     "grid": grid,
     "two ends": two_ends,
     "cheapest": cheapest,
-    "variance reduction": by_variance(0.0),
-    "variance reduction, a fifth even": by_variance(0.2),
+    "largest": largest,
+    "look-ahead": by_outlook(0.0),
+    "look-ahead, a tenth even": by_outlook(UNIFORM_SHARE),
+    "look-ahead, told the law": by_outlook(0.0, told=True),
 }
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one estimator said at the end of one campaign, in decades of required k."""
+
+    error: float
+    width: float
+    holds: bool
+
+    @classmethod
+    def of(cls, need: Estimate, truth: float) -> Answer:
+        """A refusal counts as an error of two decades."""
+        error = 2.0 if need.estimate is None else min(abs(math.log10(need.estimate / truth)), 2.0)
+        width = math.inf if need.high is None or not need.low else math.log10(need.high / need.low)
+        return cls(error, width, need.covers(truth))
+
+
+@dataclass(frozen=True)
+class Ending:
+    """One campaign at its end."""
+
+    profile: Answer  # least squares and profile set
+    bayes: Answer  # posterior median and quantiles
+    sets: int
+    milliseconds: float  # of processor time: choosing and refitting
+
+
+def run(world: World, rule: str, number: int, seed: int) -> Ending:
+    """One campaign."""
+    campaign = Campaign(world, derive(seed, world.name, number))
+    for k in PILOT:
+        campaign.measure(k)
+        campaign.measure(k)
+    begun = time.process_time()
+    while campaign.payable:
+        k = RULES[rule](campaign)
+        campaign.measure(k)
+        campaign.left -= cost(k)
+    spent = 1000 * (time.process_time() - begun)
+    fit = campaign.fit()
+    bayes = fit_levels(fit.levels, interval="bayes")
+    assert bayes.region is not None
+    laws = bayes.region.exponent, bayes.region.floor, bayes.region.amplitude
+    median = float(np.quantile(required(fit.smallest_k, world.target, *laws), 0.5, method="nearest"))
+    middle = replace(bayes.required_k(world.target), estimate=median if math.isfinite(median) else None)
+    least_squares = Answer.of(fit.required_k(world.target), world.truth)
+    return Ending(least_squares, Answer.of(middle, world.truth), len(campaign.k), spent)
 
 
 @dataclass(frozen=True)
@@ -148,95 +225,67 @@ class Outcome:
     campaigns: int
     rmse: float
     mean_absolute: float
+    mean_absolute_error: float  # standard error of the mean
     median_absolute: float
     median_width: float
     bounded: float
     coverage: float
+    narrower: float  # 1 - the geometric mean of the width over that of the even design in the same campaign
+    narrower_error: float
+    bayes_absolute: float
+    bayes_width: float
+    bayes_coverage: float
     sets: float
     milliseconds: float
 
 
-def run(world: World, rule: str, number: int, seed: int) -> tuple[float, float, bool, int, float]:
-    """Error, width, whether the interval holds the truth, sets measured, seconds of choosing."""
-    campaign = Campaign(world, numpy_stream(seed, world.name, rule, number))
-    for k in PILOT:
-        campaign.measure(k)
-        campaign.measure(k)
-    begun = time.perf_counter()
-    spent, step = 0.0, 0
-    while True:
-        k = RULES[rule](campaign, step)
-        if spent + cost(k) > world.budget:
-            break
-        campaign.measure(k)
-        spent, step = spent + cost(k), step + 1
-    seconds = time.perf_counter() - begun
-    need = campaign.fit().required_k(world.target)
-    error = math.inf if need.estimate is None else abs(math.log10(need.estimate / world.truth))
-    width = math.inf if need.high is None or not need.low else math.log10(need.high / need.low)
-    return error, width, need.covers(world.truth), len(campaign.k), seconds
-
-
-def measure(world: World, rule: str, campaigns: int, seed: int) -> Outcome:
-    """Many campaigns. A refused answer counts as an error of two decades."""
-    held = [run(world, rule, number, seed) for number in range(campaigns)]
-    error = np.minimum([one[0] for one in held], 2.0)
-    widths = np.array([one[1] for one in held])
+def measure(world: World, rule: str, held: list[Ending], even: list[Ending]) -> Outcome:
+    """Many campaigns; an open interval counts as `OPEN` decades where widths are compared."""
+    error = np.array([one.profile.error for one in held])
+    widths, others = (np.array([one.profile.width for one in ones]) for ones in (held, even))
+    ratio = np.log(np.minimum(widths, OPEN) / np.minimum(others, OPEN))
+    root, geometric = math.sqrt(len(held)), math.exp(float(ratio.mean()))
     return Outcome(
-        world.name, rule, campaigns, float(np.sqrt(np.mean(error**2))), float(error.mean()), float(np.median(error)),
-        float(np.median(widths)), float(np.isfinite(widths).mean()), float(np.mean([one[2] for one in held])),
-        float(np.mean([one[3] for one in held])), 1000 * float(np.mean([one[4] for one in held])),
+        world.name, rule, len(held), float(np.sqrt(np.mean(error**2))), float(error.mean()),
+        float(error.std(ddof=1) / root), float(np.median(error)), float(np.median(widths)),
+        float(np.isfinite(widths).mean()), float(np.mean([one.profile.holds for one in held])), 1 - geometric,
+        geometric * float(ratio.std(ddof=1)) / root, float(np.mean([one.bayes.error for one in held])),
+        float(np.median([one.bayes.width for one in held])), float(np.mean([one.bayes.holds for one in held])),
+        float(np.mean([one.sets for one in held])), float(np.mean([one.milliseconds for one in held])),
     )  # fmt: skip
 
 
 def table(outcomes: list[Outcome]) -> str:
     """Markdown, a line an outcome."""
-    head = ("world", "rule", "RMSE", "MAE", "median error", "median width", "bounded", "coverage", "sets", "ms")
+    head = (
+        "world", "rule", "RMSE", "MAE", "median error", "median width", "bounded", "coverage", "narrower than even",
+        "MAE of the posterior median", "its width", "its coverage", "sets", "ms",
+    )  # fmt: skip
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for one in outcomes:
-        width = "open" if math.isinf(one.median_width) else f"{one.median_width:.3f}"
+        width, other = ("open" if math.isinf(w) else f"{w:.3f}" for w in (one.median_width, one.bayes_width))
         lines.append(
-            f"| {one.world} | {one.rule} | {one.rmse:.3f} | {one.mean_absolute:.3f} | {one.median_absolute:.3f} | "
-            f"{width} | {one.bounded:.2f} | {one.coverage:.3f} | {one.sets:.1f} | {one.milliseconds:.0f} |"
+            f"| {one.world} | {one.rule} | {one.rmse:.3f} | {one.mean_absolute:.3f} ± {one.mean_absolute_error:.3f} | "
+            f"{one.median_absolute:.3f} | {width} | {one.bounded:.2f} | {one.coverage:.3f} | "
+            f"{100 * one.narrower:.0f} ± {100 * one.narrower_error:.0f} % | {one.bayes_absolute:.3f} | {other} | "
+            f"{one.bayes_coverage:.3f} | {one.sets:.1f} | {one.milliseconds:.0f} |"
         )
     return "\n".join(lines)
 
 
 def write(outcomes: list[Outcome], arguments: argparse.Namespace) -> None:
-    """The page and its numbers."""
+    """The table at the end of the page, and its numbers; what they mean is written by hand above it."""
     command = f"python benchmarks/planning.py --campaigns {arguments.campaigns} --seed {arguments.seed} --write"
-    base = {one.rule: one for one in outcomes if one.world == "base"}
-    ours, even = base["variance reduction, a fifth even"], base["even"]
-    narrower = 1 - ours.median_width / even.median_width
-    n, spread = arguments.campaigns, ours.rmse
-    text = f"""# Does choosing the next runs pay?
-
-`{command}`, {datetime.date.today().isoformat()}, n = {n} campaigns a line.
-
-Every campaign begins with 2 sets at each of k = 10, 50, 200 and then spends {arguments.budget:g} on new sets, one at k
-costing 1 + k / 100, to find the k that a target gap requires. Errors and widths are in decades of k (log10): the error
-of the final estimate, and the width of its 95 % profile-set interval. A refusal counts as an error of 2.
-
-In the base world (gap = .08 + .6 k^-1/2, target .12, truth 225) variance reduction with a fifth drawn evenly ends with
-a median absolute error of {ours.median_absolute:.3f} and a mean one of {ours.mean_absolute:.3f} (wanted: .085; standard
-error of the mean about {spread / math.sqrt(n):.3f}), against {even.median_absolute:.3f} and {even.mean_absolute:.3f} of
-an even design. Its median interval is {100 * narrower:.0f} % narrower than the even design's (wanted: 25 %); intervals
-with an upper end: {100 * ours.bounded:.0f} % against {100 * even.bounded:.0f} %.
-
-{table(outcomes)}
-
-"even" draws k at random; "grid" fills the level with the fewest sets; "ms" is the time of choosing and refitting in a
-whole campaign. Tried on the way and not kept: only the gap at the median required k as the answer (smaller errors, but
-wider intervals than an even design: an interval's upper end is decided beyond the required k), only log required k
-itself, and the 0.97 quantile in place of the 0.9.
-"""
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / "planning.md").write_text(text, encoding="utf-8")
-    cells = [
-        {**vars(one), "median_width": one.median_width if math.isfinite(one.median_width) else None} for one in outcomes
-    ]
-    record = {"command": command, "outcomes": cells}
+    page = RESULTS / "planning.md"
+    said = page.read_text(encoding="utf-8").partition(MARK)[0] if page.exists() else ""
+    about = f"`{command}`, {datetime.date.today().isoformat()}, n = {arguments.campaigns} campaigns a line."
+    page.write_text(f"{said}{MARK}\n\n{about}\n\n{table(outcomes)}\n", encoding="utf-8")
+    record = {"command": command, "outcomes": [_plain(one) for one in outcomes]}
     (RESULTS / "planning.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def _plain(one: Outcome) -> dict[str, object]:
+    return {name: None if value == math.inf else value for name, value in vars(one).items()}
 
 
 def main() -> None:
@@ -251,8 +300,11 @@ def main() -> None:
     arguments = parser.parse_args()
     outcomes = []
     for world in (replace(one, budget=arguments.budget) for one in WORLDS if one.name in arguments.worlds):
-        for rule in arguments.rules:
-            outcomes.append(measure(world, rule, arguments.campaigns, arguments.seed))
+        even: list[Ending] = []
+        for rule in dict.fromkeys(["even", *arguments.rules]):
+            held = [run(world, rule, number, arguments.seed) for number in range(arguments.campaigns)]
+            even = even or held
+            outcomes.append(measure(world, rule, held, even))
             print(table(outcomes[-1:]).splitlines()[-1], flush=True)
     if arguments.write:
         write(outcomes, arguments)

@@ -17,7 +17,10 @@ from faked import distilled
 from limbeck.campaign import Campaign, Law, pursue, read_budget, read_until
 from limbeck.errors import BadSetting
 from limbeck.laws import Estimate, ScalingFit, fit_scaling
-from limbeck.laws.planning import Candidate, Cloud, Reading, choose, cloud, noise_of_more_seeds, noise_of_new_set
+from limbeck.laws.cloud import cloud
+from limbeck.laws.outlook import Outlook, Reading, outlook, through
+from limbeck.laws.planning import Candidate, choose, new_reference, new_seed, new_set
+from limbeck.laws.projection import quadratic
 from limbeck.runners import OnDone, run_study
 from limbeck.streams import derive, numpy_stream
 from limbeck.study import Addition, Cell, Study, StudyFolder, about, merge, shard, table, verify
@@ -32,48 +35,90 @@ def fit(world: World, drawn: int) -> ScalingFit:
 # The choice --------------------------------------------------------------------------------------------------------
 
 
-def normal_cloud(variance: float, draws: int = 20000) -> Cloud:
-    """A cloud whose answer is a normal variable, for which conditioning is a formula."""
-    answer = math.sqrt(variance) * np.random.default_rng(0).standard_normal(draws)
-    one = np.ones(draws)
-    return Cloud(10.0, one, one, one, 0 * one, (answer,), (100.0,))
+def nearly_linear(sets: int = 50) -> tuple[ScalingFit, Outlook]:
+    """One free parameter beside the floor and little noise: a law whose log required k is a normal variable."""
+    k, gap, ids, _ = World(floor=0.05, sets=sets, seeds=1, set_sd=0.002, seed_sd=0.0).draw(2)
+    found = fit_scaling(k, gap, ids, exponent=0.5, heteroscedastic=False)
+    return found, outlook(found, 0.1)
 
 
-def test_the_gain_is_the_variance_that_a_normal_observation_takes() -> None:
-    """A reading of the answer with noise v: its variance s falls by s^2 / (s + v), then again from what is left."""
-    about = normal_cloud(2.0)
-    picks = choose([about], [Candidate(1.0, (Reading(0, about.answers[0], 3.0),), 3)], 3, uniform_share=0)
-    left, expected = 2.0, []
-    for _ in range(3):
-        expected.append(left**2 / (left + 3.0))
-        left -= expected[-1]
-    assert [pick.gain for pick in picks] == pytest.approx(expected, rel=0.05)
+def log_k_variance(found: ScalingFit, extra: tuple[float, float] | None = None) -> float:
+    """The delta method: gradient of log10 K in (f, a) through the inverse of the information of least squares."""
+    levels, best = found.levels, found.best
+    ks, variances = list(levels.k), list(levels.variance)
+    if extra:
+        ks, variances = [*ks, extra[0]], [*variances, extra[1]]
+    basis = (np.array(ks) / found.smallest_k) ** -0.5
+    design = np.stack([np.ones(len(ks)), basis], 1)
+    information = (design / np.array(variances)[:, None]).T @ design
+    need = found.required_k(0.1).estimate
+    assert need is not None
+    fall = (need / found.smallest_k) ** -0.5
+    gradient = np.array([1.0, fall]) / (0.5 * best.amplitude * fall * math.log(10))
+    return float(gradient @ np.linalg.inv(information) @ gradient)
+
+
+def test_width_and_gain_are_those_of_the_delta_method_where_the_law_is_nearly_linear() -> None:
+    """W is sqrt(2 pi) standard errors, and a run lowers its log by half the log of the ratio of variances."""
+    found, about = nearly_linear()
+    before = log_k_variance(found)
+    width = math.sqrt(2 * math.pi * before) + 0.02  # the resolution
+    assert about.log_width == pytest.approx(math.log(width), abs=0.02)
+    for k, variance in ((10.0, 1e-6), (200.0, 1e-7), (1000.0, 1e-6)):
+        left = math.sqrt(2 * math.pi * log_k_variance(found, (k, variance))) + 0.02
+        assert about.gain(Reading(0, k, variance)) == pytest.approx(math.log(width / left), rel=0.1, abs=2e-4)
+
+
+def test_the_profile_through_a_required_k_is_the_least_misfit_of_all_such_laws() -> None:
+    """Against brute force over floor, amplitude and the nodes of the exponent."""
+    found = fit(World(), 8)
+    about = outlook(found, 0.12, draws=2)
+    q = quadratic(found.levels, about.exponents, shift_variance=found.profile.shift_variance, mean=about.means)
+    profiled = through(q, about.ks / found.smallest_k, 0.12)
+    floors = np.linspace(0, 0.12, 20001)[:, None]
+    for place in (3, 20, 36):
+        fall = (about.ks[place] / found.smallest_k) ** -about.exponents
+        brute = found.profile.quadratic(about.exponents).at(floors, (0.12 - floors) / fall).min()
+        assert profiled[0, place] == pytest.approx(brute, rel=2e-3)
+
+
+def test_repeats_add_up_and_the_reference_counts() -> None:
+    found, about = nearly_linear()
+    reading = Reading(0, 200.0, 1e-5)
+    twice = about.after(reading).after(reading)
+    assert about.after(reading, 2.0).log_width == pytest.approx(twice.log_width, abs=1e-9)
+    noisy = fit(World(reference_sd=0.02, sets=20), 3)
+    doubt = outlook(noisy, 0.14)
+    told = new_reference(0, noisy)
+    assert told is not None
+    assert doubt.gain(told, 5) > doubt.gain(told) > 0
+    assert doubt.gain(told, 20) > doubt.gain(new_set(0, noisy, 200, 3), 20)
+    assert new_reference(0, found) is None
 
 
 def test_the_best_by_cost_comes_first_and_each_is_chosen_as_often_as_it_may() -> None:
-    about = normal_cloud(1.0)
-    noise = np.random.default_rng(1).standard_normal(20000)
-    silent = Candidate(1.0, (Reading(0, noise, 1.0),), 5)
-    dear = Candidate(10.0, (Reading(0, about.answers[0], 1.0),), 5)
-    cheap = Candidate(1.0, (Reading(0, about.answers[0], 1.5),), 2)
+    _, about = nearly_linear()
+    silent = Candidate(1.0, (Reading(0, 200.0, 1.0),), 5)
+    dear = Candidate(8.0, (Reading(0, 200.0, 1e-6),), 5)
+    cheap = Candidate(1.0, (Reading(0, 200.0, 1.5e-6),), 2)
     picks = choose([about], [silent, dear, cheap], 4, uniform_share=0)
     assert [pick.candidate for pick in picks] == [2, 2, 1, 1]
+    assert picks[2].gain > picks[3].gain > 0
     assert len(choose([about], [cheap], 10)) == 2
 
 
-def test_a_fifth_is_drawn_evenly_and_the_choice_is_repeatable() -> None:
-    about = normal_cloud(1.0, 400)
-    readings = [Candidate(1.0, (Reading(0, about.answers[0], 1.0 + i),), 1000) for i in range(4)]
-    picks = choose([about], readings, 500, seed=3)
-    assert 0.2 * 500 - 3 * math.sqrt(500 * 0.16) <= sum(pick.even for pick in picks) <= 100 + 3 * math.sqrt(80)
-    assert choose([about], readings, 20, seed=3) == picks[:20]
+def test_a_tenth_is_drawn_evenly_and_the_choice_is_repeatable() -> None:
+    _, about = nearly_linear()
+    silent = [Candidate(1.0, (), 1000) for _ in range(4)]  # told of nothing: the draw alone
+    picks = choose([about], silent, 500, seed=3)
+    assert abs(sum(pick.even for pick in picks) - 50) <= 3 * math.sqrt(500 * 0.09)
+    assert choose([about], silent, 20, seed=3) == picks[:20]
 
 
 def test_a_cloud_is_as_wide_as_the_law_is_unknown() -> None:
     """Its spread of gap(k) is that of the fit's own interval, with the reference's error in."""
     found = fit(World(set_sd=0.006, seed_sd=0.006), 4)
-    about = cloud(found, 0.12, draws=4000)
-    assert about.answer_k[0] < about.answer_k[1] <= 5000
+    about = cloud(found, draws=4000)
     assert found.gap(200).width == pytest.approx(4 * float((about.gap([200.0])[0] - about.shift).std()), rel=0.35)
 
 
@@ -84,11 +129,13 @@ def test_noise_of_sets_and_seeds_follows_from_the_components() -> None:
     assert own.seed_sd is not None
     one = own.set_sd**2 + own.seed_sd**2
     relative = float(found.levels.relative_noise(50))
-    assert noise_of_new_set(found, 50, 1) == pytest.approx(one * relative)
-    # Infinitely many seeds more take a set's variance to that of the set: the precisions differ by one over the noise.
-    many = noise_of_more_seeds(found, 50, 1, more=10**9) / relative
-    assert 1 / one + 1 / many == pytest.approx(1 / own.set_sd**2)
-    assert noise_of_more_seeds(fit(World(seeds=1), 5), 50, 1) == math.inf
+    assert new_set(0, found, 50, 1).own == pytest.approx(one * relative)
+    more = new_seed(0, found, 50, 1)
+    assert more is not None
+    for n in (1, 3, 10**9):  # with infinitely many seeds a set's variance is that of the set alone
+        left = own.set_sd**2 + own.seed_sd**2 / (1 + n)
+        assert 1 / one + relative / more.variance(n) == pytest.approx(1 / left)
+    assert new_seed(0, fit(World(seeds=1), 5), 50, 1) is None
 
 
 def test_chosen_runs_end_nearer_than_the_cheapest() -> None:
@@ -104,13 +151,8 @@ def test_chosen_runs_end_nearer_than_the_cheapest() -> None:
                 found = fit_scaling(ks, gaps, range(len(ks)), reference_errors=references)
                 place = 0
                 if rule == "chosen":
-                    about = cloud(found, 0.12, seed=step)
-                    told = about.gap(levels)
-                    sets = [
-                        Candidate(1 + one / 100, (Reading(0, told[i], noise_of_new_set(found, one, 1)),), 12)
-                        for i, one in enumerate(levels)
-                    ]
-                    place = choose([about], sets, 1, seed=step)[0].candidate
+                    sets = [Candidate(1 + one / 100, (new_set(0, found, one, 1),), 12) for one in levels]
+                    place = choose([outlook(found, 0.12, seed=step)], sets, 1, seed=step)[0].candidate
                 ks.append(levels[place])
                 gaps.append(float(world.gap(levels[place])) + 0.0148 * random.standard_normal() - references.mean())
             need = fit_scaling(ks, gaps, range(len(ks)), reference_errors=references).required_k(0.12).estimate
@@ -303,6 +345,23 @@ def test_goals_are_read_or_refused() -> None:
 
 
 def test_a_target_changes_what_is_worth_running() -> None:
+    """Of a gap that small sets reach, large sets tell nothing that is asked."""
     found = fit(replace(World(), sets=4), 6)
-    near, far = cloud(found, 0.2), cloud(found, 0.12)
-    assert near.answer_k[0] < far.answer_k[0]
+    sets = [Candidate(1.0, (new_set(0, found, k, 3),), 1) for k in (20, 500)]
+    near, far = (choose([outlook(found, target)], sets, 1, uniform_share=0)[0].candidate for target in (0.22, 0.1))
+    assert (near, far) == (0, 1)
+
+
+def test_the_next_seed_goes_to_the_set_that_has_the_fewest(folder: StudyFolder) -> None:
+    campaign = Campaign(folder)
+    law = campaign.laws[0]
+    assert (5, 0, 1) in campaign._thinnest(law)
+    folder.add(
+        [Addition(law.configuration, (1,), law.method, 5, 0), Addition(law.configuration, (0,), law.method, 4, 0)]
+    )
+    later = Campaign(folder)
+    assert (5, 1, 1) in later._thinnest(law)
+    assert (4, 0, 1) in later._thinnest(law)
+    proposal = later._new_seed(law, 4, 0)
+    assert proposal is not None
+    assert proposal.additions == (Addition(law.configuration, (1,), law.method, 4, 0),)

@@ -15,7 +15,8 @@ from typing import Any
 from limbeck.errors import BadData, BadSetting, LimbeckError
 from limbeck.laws import Estimate, ScalingFit, fit_levels, groups
 from limbeck.laws.decisions import DECIDED
-from limbeck.laws.planning import Candidate, Cloud, Reading, choose, cloud, noise_of_more_seeds, noise_of_new_set
+from limbeck.laws.outlook import Reading, outlook
+from limbeck.laws.planning import Candidate, choose, new_reference, new_seed, new_set
 from limbeck.runners import OnDone, run_study
 from limbeck.streams import derive
 from limbeck.study import Addition, Cell, Execute, Grid, StudyFolder, measured, seconds_left, table
@@ -47,7 +48,7 @@ class Law:
 
 @dataclass(frozen=True)
 class Proposal:
-    """A next run with its reason: `gain` is by how much it lowers the summed variance of log10 required k."""
+    """A next run with its reason: `gain` is by how much it is to lower the summed log widths of the required k."""
 
     kind: str  # new set, new seed, new reference
     method: str
@@ -110,9 +111,9 @@ class Campaign:
         pilots = [p for p in self._pilots({law.method for law in wanted if law.fit is None}) if _fits(p, seconds)]
         known = [law for law in wanted if law.fit is not None]
         seed = derive(self.study.seed, "proposals", len(self._additions))
-        clouds = [cloud(law.fit, self.gap, seed=seed + i) for i, law in enumerate(known) if law.fit is not None]
-        options = [one for one in self._options(known, clouds) if _fits(one[0], seconds)]
-        picks = choose(clouds, [candidate for _, candidate in options], max(count - len(pilots), 0), seed=seed)
+        outlooks = [outlook(_law(law), self.gap, seed=seed + i) for i, law in enumerate(known)]
+        options = [one for one in self._options(known) if _fits(one[0], seconds)]
+        picks = choose(outlooks, [candidate for _, candidate in options], max(count - len(pilots), 0), seed=seed)
         chosen = list(pilots[:count])
         taken: Counter[int] = Counter()
         for pick in picks:
@@ -120,7 +121,7 @@ class Campaign:
             why = (
                 "drawn evenly, against a wrong law"
                 if pick.even
-                else f"lowers the doubt most for its time: {proposal.reason}"
+                else f"narrows the answer most for its time: {proposal.reason}"
             )
             chosen.append(self._numbered(proposal, taken[pick.candidate], pick.gain, why))
             taken[pick.candidate] += 1
@@ -136,7 +137,7 @@ class Campaign:
                     found.append(self._numbered(proposal, 0, None, f"{proposal.reason}: no law yet"))
         return found
 
-    def _options(self, known: list[Law], clouds: list[Cloud]) -> list[tuple[Proposal, Candidate]]:
+    def _options(self, known: list[Law]) -> list[tuple[Proposal, Candidate]]:
         """Everything that could be run, with what it would tell of each law."""
         found: list[tuple[Proposal, Candidate]] = []
         of_method: dict[str, list[int]] = defaultdict(list)
@@ -145,30 +146,37 @@ class Campaign:
             of_method[law.method].append(i)
             of_configuration[law.configuration].append(i)
 
-        def reading(i: int, k: float, noise: float) -> Reading:
-            return Reading(i, clouds[i].gap([k])[0], noise)
+        def offer(proposal: Proposal | None, told: Iterable[Reading | None], most: int = 1) -> None:
+            readings = tuple(one for one in told if one is not None)
+            if proposal and readings:
+                found.append((proposal, Candidate(max(proposal.seconds or 1.0, 1e-3), readings, most)))
 
         for method, own in of_method.items():
             for size in self._sizes:
                 k, left = size * self.classes, MOST_SETS - self._next_set(method, size)
-                proposal = self._new_set(method, size) if left > 0 else None
-                if proposal:
-                    told = tuple(reading(i, k, noise_of_new_set(_law(known[i]), k, self.study.seeds)) for i in own)
-                    found.append((proposal, Candidate(max(proposal.seconds or 1.0, 1e-3), told, left)))
+                if left > 0:
+                    told = [new_set(i, _law(known[i]), k, self.study.seeds) for i in own]
+                    offer(self._new_set(method, size), told, left)
         for i, law in enumerate(known):
-            for size in self.study.per_class:
-                proposal = self._new_seed(law, size)
-                noise = noise_of_more_seeds(_law(law), size * self.classes, self.study.seeds)
-                if proposal and math.isfinite(noise):
-                    told = (reading(i, size * self.classes, noise),)
-                    found.append((proposal, Candidate(max(proposal.seconds or 1.0, 1e-3), told)))
+            for size, number, seeds in self._thinnest(law):
+                told_of = new_seed(i, _law(law), size * self.classes, seeds)
+                offer(self._new_seed(law, size, number) if told_of else None, [told_of])
         for configuration, own in of_configuration.items():
-            sds = [_law(known[i]).levels.components.reference_sd for i in own]
-            proposal = self._new_reference(configuration)
-            told = tuple(Reading(i, clouds[i].shift, sd**2) for i, sd in zip(own, sds, strict=True) if sd)
-            if proposal and told:
-                found.append((proposal, Candidate(max(proposal.seconds or 1.0, 1e-3), told, 5)))
+            offer(self._new_reference(configuration), [new_reference(i, _law(known[i])) for i in own], 5)
         return found
+
+    def _thinnest(self, law: Law) -> list[tuple[int, int, int]]:
+        """For every size of a method, the set with the fewest seeds: (size, set, seeds)."""
+        counts = {
+            (size, number): self.study.seeds for size in self.study.per_class for number in range(self.study.sets)
+        }
+        for one in self._additions:
+            if (one.method, one.configuration) == (law.method, law.configuration):
+                place = (one.per_class, one.set)
+                counts[place] = counts.get(place, 0) + len(one.replicates)
+        sizes = sorted({size for size, _ in counts})
+        fewest = [min((n, place) for place, n in counts.items() if place[0] == size) for size in sizes]
+        return [(size, number, seeds) for seeds, (size, number) in fewest]
 
     @cached_property
     def _sizes(self) -> list[int]:
@@ -189,12 +197,13 @@ class Campaign:
         reason = f"a new set at k = {size * self.classes}"
         return self._proposal("new set", additions, reason)
 
-    def _new_seed(self, law: Law, size: int) -> Proposal | None:
+    def _new_seed(self, law: Law, size: int, number: int) -> Proposal | None:
         asked = [one.replicates for one in self._additions if one.method == law.method and one.per_class == size
-                 and one.set == 0 and one.configuration == law.configuration]  # fmt: skip
-        number = max([self.study.seeds, *(max(one) + 1 for one in asked)])
-        additions = (Addition(law.configuration, (number,), law.method, size, 0),)
-        return self._proposal("new seed", additions, f"one more seed on set 0 at k = {size * self.classes}")
+                 and one.set == number and one.configuration == law.configuration]  # fmt: skip
+        made = size in self.study.per_class and number < self.study.sets
+        replicate = max([self.study.seeds if made else 0, *(max(one) + 1 for one in asked)])
+        additions = (Addition(law.configuration, (replicate,), law.method, size, number),)
+        return self._proposal("new seed", additions, f"one more seed on set {number} at k = {size * self.classes}")
 
     def _new_reference(self, configuration: str) -> Proposal | None:
         asked = [max(one.replicates) + 1 for one in self._additions

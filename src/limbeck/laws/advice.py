@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from limbeck.errors import BadData
+from limbeck.laws.cloud import Cloud, cloud
 from limbeck.laws.decisions import DECIDED, REACH, floor_versus_k, required_k
 from limbeck.laws.diagnostics import reference_share
 from limbeck.laws.estimate import Estimate
-from limbeck.laws.planning import Cloud, cloud
 from limbeck.laws.scaling import ScalingFit, fit_levels
 from limbeck.laws.table import Group, Row, groups
 
@@ -168,7 +168,7 @@ def meeting_k(fit: ScalingFit, other: ScalingFit, gap: float, *, margin: float =
 
     An estimate of None: not up to ten times the largest k. Both laws share the reference, whose error cancels.
     """
-    own, reach = cloud(fit, gap, seed=1), REACH * max(fit.largest_k, other.largest_k)
+    own, reach = cloud(fit, seed=1), REACH * max(fit.largest_k, other.largest_k)
     ks = np.geomspace(max(fit.smallest_k, other.smallest_k), reach, _GRID)
 
     def last_better(a: Cloud, b: Cloud) -> Any:
@@ -176,6 +176,6 @@ def meeting_k(fit: ScalingFit, other: ScalingFit, gap: float, *, margin: float =
         last = np.where(better.any(0), len(ks) - 1 - np.argmax(better[::-1], axis=0), -1)
         return np.append(ks, np.inf)[np.minimum(last + 1, len(ks))]
 
-    found = last_better(own, cloud(other, gap, seed=2))
+    found = last_better(own, cloud(other, seed=2))
     low, middle, high = np.quantile(found, (0.025, 0.5, 0.975), method="nearest")
     return Estimate.of(float(middle), float(low), float(high))

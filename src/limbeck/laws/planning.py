@@ -1,82 +1,21 @@
-"""What to measure next: the runs that narrow the required k the most for what they cost.
+"""What to measure next: the runs that are expected to narrow the required k the most for what they cost.
 
-The law's doubt is a cloud of laws (parametric bootstrap with Student's t). The answers wanted are gaps at two k: that
-which the target now seems to require, where the gap is to first order as uncertain as log required k and never
-infinite, and the one that nine draws in ten call enough, which bounds the interval from above. A run whose prediction
-is p and whose noise is v lowers the variance of an answer t by `cov(t, p)^2 / (var p + v)`; the cloud is then
-conditioned on the run as if made (Matheron's rule), and the next run of the batch is chosen. A fifth of all runs are
+Every candidate is given as many runs as the dearest one costs, because one cheap run is easily worth nothing where
+several of them are not, and is judged by the expected log width of the required k afterwards (`outlook.py`). One run of
+the best is then taken for made, every law having predicted its value, and the next is chosen. A tenth of all runs are
 drawn evenly from all candidates, because the law that guides the others may be wrong.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import numpy as np
-
-from limbeck.laws.levels import Floats
-from limbeck.laws.projection import many
-from limbeck.laws.scaling import ScalingFit, required
+from limbeck.laws.outlook import Outlook, Reading
+from limbeck.laws.scaling import ScalingFit
 from limbeck.streams import numpy_stream
 
-DRAWS = 400
-ENOUGH = (0.5, 0.9)  # shares of draws that call the two k of the answers enough
-UNIFORM_SHARE = 0.2
-REACH = 10  # the answer is sought up to this multiple of the largest k measured
-
-
-@dataclass(frozen=True)
-class Cloud:
-    """Laws that the data allow, `(draws,)` each; `shift` is the reference's error, `answers` is what is wanted to know.
-
-    An answer is a gap at one of `answer_k`, divided by the law's slope at the first: in decades of k.
-    """
-
-    smallest_k: float
-    exponent: Floats
-    floor: Floats
-    amplitude: Floats
-    shift: Floats
-    answers: tuple[Floats, ...]
-    answer_k: tuple[float, ...]
-
-    def gap(self, k: Sequence[float] | Floats) -> Floats:
-        """What each law predicts, `(k, draws)`, as a run would measure it: with the reference's error."""
-        ratio = np.asarray(k, float)[:, None] / self.smallest_k
-        return np.asarray(self.floor + self.amplitude * ratio**-self.exponent + self.shift)
-
-
-def cloud(fit: ScalingFit, target: float, *, seed: int = 0, draws: int = DRAWS) -> Cloud:
-    """Draws of laws about a fit, and the gaps that a target makes interesting.
-
-    `y = law + sd t_df / sqrt(D)` refitted by variable projection; the k of the answers are the median and the 0.9
-    quantile of the draws' required k, kept between the smallest k and ten times the largest.
-    """
-    random = numpy_stream(seed, "cloud of laws")
-    levels, df = fit.levels, max(fit.profile.df, 1.0)
-    law = fit.best.floor + fit.best.amplitude * (levels.k / fit.smallest_k) ** -fit.best.exponent
-    scale = np.sqrt(df / random.chisquare(df, draws))[:, None]
-    noise = scale * np.sqrt(levels.variance) * random.standard_normal((draws, len(levels.k)))
-    shift = levels.shift_sd * random.standard_t(max(min(levels.shift_df, 1e6), 1), draws)
-    # A run is measured against the reference as it is; the truth is that of a perfect one.
-    exponent, floor, amplitude = many(levels, law + noise - shift[:, None], exponent=fit.profile.fixed_exponent)
-    needs = np.clip(required(fit.smallest_k, target, exponent, floor, amplitude), fit.smallest_k, REACH * fit.largest_k)
-    ks = tuple(float(np.quantile(needs, share)) for share in ENOUGH)
-    excess = [amplitude * (k / fit.smallest_k) ** -exponent for k in ks]
-    slope = max(math.log(10) * float(np.median(exponent * excess[0])), 1e-6)
-    answers = tuple((floor + own) / slope for own in excess)
-    return Cloud(fit.smallest_k, exponent, floor, amplitude, shift, answers, ks)
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What one run tells of one law: the prediction of each draw and the variance of the run's own noise."""
-
-    law: int  # index among the clouds
-    predicted: Floats  # (draws,)
-    noise: float
+UNIFORM_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -90,7 +29,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Pick:
-    """A candidate chosen: by how much it lowers the variance of the answers, in decades squared, or drawn evenly."""
+    """A candidate chosen: by how much one run lowers the summed log widths of the required k, or drawn evenly."""
 
     candidate: int
     gain: float
@@ -98,72 +37,66 @@ class Pick:
 
 
 def choose(
-    clouds: Sequence[Cloud],
+    outlooks: Sequence[Outlook],
     candidates: Sequence[Candidate],
     count: int,
     *,
     seed: int = 0,
     uniform_share: float = UNIFORM_SHARE,
 ) -> list[Pick]:
-    """The next `count` runs, best first, each in the light of those before it; fewer where candidates run out.
-
-    The score of a candidate is the summed `cov(t, p)^2 / (var p + v)` over the answers of every law that it tells of,
-    by its cost.
-    """
+    """The next `count` runs, best first, each in the light of those before it; fewer where candidates run out."""
     random = numpy_stream(seed, "choice of runs")
-    answers = [np.stack(cloud.answers) for cloud in clouds]  # (laws, answers, draws)
-    told = [list(one.readings) for one in candidates]
+    known = list(outlooks)
     left = [one.most for one in candidates]
+    dearest = max((one.cost for one in candidates), default=0.0)
+    gains: dict[int, float] = {}  # of one run, on average over the runs that the dearest costs
     picks: list[Pick] = []
     while len(picks) < count and any(most > 0 for most in left):
         free = [i for i, most in enumerate(left) if most > 0]
-        gains = [sum(_gain(answers[reading.law], reading) for reading in told[i]) for i in free]
+        for i in free:
+            if i not in gains:
+                runs = min(dearest / candidates[i].cost, left[i])
+                gains[i] = sum(known[one.law].gain(one, runs) for one in candidates[i].readings) / runs
         even = bool(random.random() < uniform_share)
-        scores = [gain / candidates[i].cost for gain, i in zip(gains, free, strict=True)]
-        place = int(random.integers(len(free))) if even else int(np.argmax(scores))
-        picks.append(Pick(free[place], gains[place], even))
-        left[free[place]] -= 1
-        for reading in list(told[free[place]]):
-            _condition(reading, answers, told, random)
+        best = max(free, key=lambda i: gains[i] / candidates[i].cost)
+        chosen = free[int(random.integers(len(free)))] if even else best
+        picks.append(Pick(chosen, gains[chosen], even))
+        left[chosen] -= 1
+        changed = {one.law for one in candidates[chosen].readings}
+        for one in candidates[chosen].readings:
+            known[one.law] = known[one.law].after(one)
+        for i, candidate in enumerate(candidates):
+            if i == chosen or changed & {one.law for one in candidate.readings}:
+                gains.pop(i, None)
     return picks
 
 
-def _gain(answers: Floats, reading: Reading) -> float:
-    """By how much a run lowers the summed variance of a law's answers `(answers, draws)`."""
-    p = reading.predicted - reading.predicted.mean()
-    return float(np.sum((answers @ p / len(p)) ** 2) / (float(reading.predicted.var()) + reading.noise))
-
-
-def _condition(seen: Reading, answers: list[Floats], told: list[list[Reading]], random: np.random.Generator) -> None:
-    """Matheron's rule: every draw moves by its regression on what a run at its expected value would have told."""
-    p = seen.predicted
-    innovation = p.mean() - p - math.sqrt(seen.noise) * random.standard_normal(len(p))
-    slope = (p - p.mean()) / (len(p) * (float(p.var()) + seen.noise))
-    answers[seen.law] = answers[seen.law] + (answers[seen.law] @ slope)[:, None] * innovation
-    for readings in told:
-        for place, reading in enumerate(readings):
-            if reading.law == seen.law:
-                moved = reading.predicted + float(reading.predicted @ slope) * innovation
-                readings[place] = replace(reading, predicted=moved)
-
-
-def noise_of_new_set(fit: ScalingFit, k: float, seeds: int) -> float:
-    """Variance of a new set's mean over its seeds, about the law: that of sets as they were measured."""
+def new_set(law: int, fit: ScalingFit, k: float, seeds: int) -> Reading:
+    """A new set with so many seeds: its variance about the law is that of sets as they were measured."""
     own = fit.levels.components
+    relative = float(fit.levels.relative_noise(k))
     if own.set_sd is None or own.seed_sd is None:
-        return fit.levels.set_sd**2 * float(fit.levels.relative_noise(k))
-    return (own.set_sd**2 + own.seed_sd**2 / seeds) * float(fit.levels.relative_noise(k))
+        return Reading(law, k, fit.levels.set_sd**2 * relative)
+    return Reading(law, k, (own.set_sd**2 + own.seed_sd**2 / seeds) * relative)
 
 
-def noise_of_more_seeds(fit: ScalingFit, k: float, seeds: int, more: int = 1) -> float:
-    """Noise of a run that would tell as much as `more` seeds of a set with `seeds`; infinite where seeds are silent.
+def new_seed(law: int, fit: ScalingFit, k: float, seeds: int) -> Reading | None:
+    """One more seed on a set that has `seeds`; None where the noise of seeds is unknown or nothing.
 
-    The set's mean goes from variance `s_set^2 + s_seed^2 / n` to `s_set^2 + s_seed^2 / (n + more)`: the difference of
-    the two precisions is that of the run.
+    n more take the variance of the set's mean from `b = s^2 + t^2 / seeds` to `s^2 + t^2 / (seeds + n)`, s and t being
+    the set's and the seed's: the difference of the two precisions is that of a run with variance
+    `c (s^2 + seeds b / n)`, `c = seeds b / t^2`.
     """
     own = fit.levels.components
     if not own.seed_sd:
-        return math.inf
+        return None
     set_variance = 0.0 if own.set_sd is None else own.set_sd**2
-    before, after = (set_variance + own.seed_sd**2 / n for n in (seeds, seeds + more))
-    return float(fit.levels.relative_noise(k)) / (1 / after - 1 / before)
+    weight = seeds * set_variance + own.seed_sd**2
+    scale = weight / own.seed_sd**2 * float(fit.levels.relative_noise(k))
+    return Reading(law, k, scale * weight, scale * set_variance)
+
+
+def new_reference(law: int, fit: ScalingFit) -> Reading | None:
+    """One more run on the full data; None where the reference's noise is unknown or nothing."""
+    sd = fit.levels.components.reference_sd
+    return Reading(law, None, sd**2) if sd else None
