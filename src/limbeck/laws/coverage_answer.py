@@ -79,7 +79,7 @@ def coverage_answer(
     answers = [_method(runs, setting) for runs in chosen]
     notes = [*(note for runs in chosen for note in runs.notes), *_distance_notes(validated[0], setting)]
     return {
-        "sentence": " ".join(_sentence(answer, setting) for answer in answers),
+        "sentence": _sentence(answers, setting),
         "gap": gap,
         "configurations": names,
         "distances": validated,
@@ -334,23 +334,33 @@ def _distance_notes(validated: dict[str, Any], setting: _Setting) -> list[Note]:
     return notes
 
 
-def _sentence(answer: dict[str, Any], setting: _Setting) -> str:
-    """The answer for one method, in a sentence or two."""
-    whole, members = answer["whole_family"], len(setting.distance.names)
+def _sentence(answers: Sequence[dict[str, Any]], setting: _Setting) -> str:
+    """The answer for all methods: the samples that each needs, and what decides how families differ."""
+    members = len(setting.distance.names)
     distinct = round(math.exp(cover(setting.distance.value, setting.radius).entropy))
+    parts = []
+    for answer in answers:
+        explained = {one["measure"]: one["explained"] for one in answer["measures"]}
+        p = answer["law"]["permutation_p"]
+        parts.append(
+            f"{100 * explained['H']:.0f} % of how families differ under {answer['method']}, their number "
+            f"{100 * explained['log M']:.0f} % (p = {p:.2g} for H at equal number)"
+        )
+    return (
+        f"For a gap of {100 * setting.gap:g} points under each of {members} configurations, as diverse as {distinct} "
+        f"distinct ones, {'; '.join(_needed(answer) for answer in answers)}. Diversity H explains {'; '.join(parts)}."
+    )
+
+
+def _needed(answer: dict[str, Any]) -> str:
+    """What one method needs for the whole family, and the configuration that decides it."""
+    whole = answer["whole_family"]
     setter = whole["worst"][-1]["set_by"]
     need = Estimate(whole["estimate"], whole["low"], whole["high"])
     if whole["estimate"] is None:
-        said = f"no number of samples from {answer['method']} is enough, as the floor of {setter} is in the way"
-    elif whole["beyond"]:
+        return f"no number of samples from {answer['method']} is enough, as the floor of {setter} is in the way"
+    if whole["beyond"]:
         said = f"{answer['method']} would need about {need.estimate:,.0f} samples, too far beyond what was measured"
     else:
         said = f"{answer['method']} needs {need.text(whole=True)} samples"
-    explained = {one["measure"]: one["explained"] for one in answer["measures"]}
-    p = answer["law"]["permutation_p"]
-    return (
-        f"For a gap of {100 * setting.gap:g} points under each of {members} configurations, as diverse as {distinct} "
-        f"distinct ones, {said}; {setter} sets the worst gap at the largest k. Diversity H explains "
-        f"{100 * explained['H']:.0f} % of how families differ, their number {100 * explained['log M']:.0f} % "
-        f"(p = {p:.2g} for H at equal number)."
-    )
+    return f"{said} ({setter} sets the worst gap at the largest k)"
