@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ from limbeck.runners import run_study
 from limbeck.store import read_record, write_bytes
 from limbeck.study import Cell, StudyFolder, merge, status, table, verify
 from little import opened, results
+
+OBJECTS_FIRST = ("objects", "cells")
 
 
 def torn(content: bytes, way: int) -> bytes:
@@ -76,6 +78,24 @@ def test_a_torn_record_is_replaced_by_a_whole_one_from_elsewhere(tmp_path: Path)
     done = merge(here, [there])
     assert (done.copied, done.conflicts, done.unreadable) == (1, (), ())
     assert results(here) == results(there)
+
+
+def test_a_merge_syncs_all_tensors_before_the_first_record_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there, here = opened(tmp_path, "there"), opened(tmp_path, "here")
+    run_study(there, "serial", execute=QUICK)
+    synced: list[tuple[set[str], int]] = []
+
+    def note(files: Collection[Path]) -> None:
+        synced.append(({str(path.relative_to(here.path)) for path in files}, len(paths(here))))
+
+    monkeypatch.setattr(sys.modules["limbeck.study.merge"], "sync", note)
+    monkeypatch.setattr(os, "fsync", lambda handle: pytest.fail("each file waits for the disk"))
+    merge(here, [there])
+    held = [{str(path.relative_to(here.path)) for path in (here.path / kind).rglob("*.*")} for kind in OBJECTS_FIRST]
+    assert synced == [(held[0], 0), (held[1], len(held[1]))]
+    assert len(held[1]) == len(here.cells())
 
 
 @pytest.mark.parametrize("ends", ["complete", "interrupt", "failure"])

@@ -224,6 +224,7 @@ def test_two_results_for_one_cell_are_reported_loudly(tmp_path: Path) -> None:
     there.write(cell.id, record)
     before = here.record(cell.id)
     assert merge(here, [there]).conflicts == (cell.id,)
+    assert merge(opened(tmp_path, "third"), [here, there]).conflicts == (cell.id,)
     assert here.record(cell.id) == before
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from limbeck.durability import sync
 from limbeck.errors import BadData, CorruptFile, MissingData
 from limbeck.store import read_bytes, read_record, same_record, write_bytes
 from limbeck.study.folder import FAILED, StudyFolder, differences
@@ -30,13 +31,16 @@ class Merged:
 def merge(into: StudyFolder, others: Sequence[StudyFolder]) -> Merged:
     """Copy what is finished elsewhere and not here. Nothing that is here, as it was written, is changed.
 
-    Cells are pure, so two folders that differ on one cell mean another machine, another library or a changed file: each
-    such cell is named in `conflicts`. A failure here is kept beside a success from there, which then counts.
+    Tensors are made durable before the records that name them, each together: the same command mends what a power cut
+    takes. Cells are pure, so two folders that differ on one cell mean another machine, another library or a changed
+    file: each such cell is named in `conflicts`. A failure here is kept beside a success from there, which then counts.
 
     Raises `BadData` where a folder holds another study.
     """
-    copied = known = 0
+    known = 0
     conflicts, unreadable = [], []
+    copies: dict[Path, Path] = {}  # what is to come here, and from where
+    objects: list[Path] = []
     for other in others:
         if changes := differences(other.study.settings(), into.study.settings()):
             raise BadData(f"{other.path} holds another study than {into.path}: {'; '.join(changes)}. Name its own.")
@@ -44,18 +48,21 @@ def merge(into: StudyFolder, others: Sequence[StudyFolder]) -> Merged:
         for path in _records(other.path):
             here = into.path / path.relative_to(other.path)
             try:
-                record, held = read_record(path), _held(here)
+                record, held = read_record(path), _held(copies.get(here, here))
                 if held is None:
-                    _copy_object(record, other, into)
-                    write_bytes(here, read_bytes(path))
-                    copied += 1
+                    objects += _copy_object(record, other, into)
+                    copies[here] = path
                 elif path.name.endswith(FAILED) or same_record(outcome(record), outcome(held)):
                     known += 1
                 else:
                     conflicts.append(str(record["id"]))
             except (CorruptFile, MissingData):
                 unreadable.append(path)
-    return Merged(copied, known, tuple(conflicts), tuple(unreadable))
+    sync(objects)
+    for here, path in copies.items():
+        write_bytes(here, read_bytes(path), durable=False)
+    sync(copies)
+    return Merged(len(copies), known, tuple(conflicts), tuple(unreadable))
 
 
 def outcome(record: dict[str, Any]) -> dict[str, Any]:
@@ -80,8 +87,11 @@ def _records(root: Path) -> Iterator[Path]:
     yield from (path for path in sorted((root / "cells").rglob("*.json")) if not path.name.startswith("."))
 
 
-def _copy_object(record: dict[str, Any], other: StudyFolder, into: StudyFolder) -> None:
+def _copy_object(record: dict[str, Any], other: StudyFolder, into: StudyFolder) -> list[Path]:
     """Tensors first and their manifest last, as they were written. A record arrives after what it names."""
-    if name := record.get("object"):
-        for there, here in zip(object_files(other, name), object_files(into, name), strict=True):
-            write_bytes(here, read_bytes(there))
+    name = record.get("object")
+    if name is None:
+        return []
+    for there, here in zip(object_files(other, name), object_files(into, name), strict=True):
+        write_bytes(here, read_bytes(there), durable=False)
+    return object_files(into, name)
