@@ -94,8 +94,11 @@ class Patches:
         seen = (padded - padded.mean((2, 3), keepdim=True)).unfold(2, tall, 1).unfold(3, wide, 1)
         height, width = seen.shape[2] // 2, seen.shape[3] // 2
         windows = seen.unflatten(3, (width, 2)).unflatten(2, (height, 2))  # (n, channels, i, 2, j, 2, tall, wide)
-        values = windows.permute(0, 1, 6, 7, 3, 5, 2, 4).flatten(4).flatten(1, 3)
-        values = functional.pad(values, (0, 0, 0, 1), value=1.0)
+        windows = windows.permute(0, 1, 6, 7, 3, 5, 2, 4)
+        taps = windows.shape[1:4]
+        values = x.new_empty(len(x), taps.numel() + 1, 4 * height * width)
+        values[:, -1] = 1
+        values[:, :-1].unflatten(1, taps).unflatten(4, windows.shape[4:]).copy_(windows)
         return cls(values, values @ values.mT / values.shape[2], (height, width))
 
 
@@ -121,7 +124,7 @@ class _RectifiedSum(torch.autograd.Function):
         ctx.save_for_backward(weights, patches)
         total = weights.new_empty(*weights.shape[:2], patches.shape[2] // 4)
         for own, product in _products(weights, patches):
-            torch.sum(product.relu_().unflatten(2, (4, -1)), 2, out=total[own])
+            _sum_of_quarters(product.relu_(), total[own])
         return total
 
     @staticmethod
@@ -164,8 +167,7 @@ class _Slopes(torch.autograd.Function):
                 parts = [] if first is None else [first[own] @ patches[own]]
                 parts += [] if second is None else [weights[own] @ second[own]]
                 pulled = parts[0] if len(parts) == 1 else parts[0].add_(parts[1])
-                _where_positive(pulled, product, pulled)
-                torch.sum(pulled.unflatten(2, (4, -1)), 2, out=of_slope[own])
+                _sum_of_quarters(_where_positive(pulled, product, pulled), of_slope[own])
             passed = _where_positive(_spread(slope[own]), product, product)
             if of_weights is not None and second is not None:
                 torch.bmm(passed, second[own].mT, out=of_weights[own])
@@ -181,6 +183,12 @@ def _products(weights: Tensor, patches: Tensor) -> Iterator[tuple[slice, Tensor]
     for start in range(0, len(weights), size):
         own = slice(start, start + size)
         yield own, torch.bmm(weights[own], patches[own], out=room[: len(weights[own])])
+
+
+def _sum_of_quarters(values: Tensor, out: Tensor) -> None:
+    """(n, channels, 4 * windows) to (n, channels, windows); three sums are quicker than one along a dimension."""
+    first, second, third, fourth = values.unflatten(2, (4, -1)).unbind(2)
+    torch.add(first, second, out=out).add_(third).add_(fourth)
 
 
 def _spread(slope: Tensor) -> Tensor:
