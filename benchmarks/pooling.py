@@ -4,7 +4,7 @@ Coverage of the mean exponent, floor and amplitude, and of each law's own, nomin
 is rejected at 5 %; beside the usual random-effects analysis of normal summaries (DerSimonian and Laird's tau, Hartung
 and Knapp's interval; an estimate and the width of its interval / 3.92 from each law).
 
-    python benchmarks/pooling.py --families 200 --write          about 5 core-minutes
+    python benchmarks/pooling.py --families 200 --write          about 1.5 core-minutes
 """
 
 from __future__ import annotations
@@ -156,6 +156,11 @@ for all, at 5 %, by Cochran's Q and by the analysis of covariance; right where i
 exponents (the first and the sixth), and power elsewhere. "narrower floor": width of the own floor's interval over that
 of the law alone. Milliseconds of processor time to pool a family.
 
+Intervals of means hold the truth in .92 to 1 of families, but for the floor of 16 laws (.83): all profiles share a
+small bias, which the mean of many laws is precise enough to show. Borrowing narrows a floor's own interval where floors
+are equal or laws are many. It is wider where laws are few or floors are 0: alone a floor is held at 0 or above, pooled
+ones may be negative.
+
 {table}
 """
 
@@ -165,13 +170,18 @@ def main() -> None:
     parser.add_argument("--families", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--write", action="store_true", help="write docs/results/pooling.md and .json")
+    parser.add_argument("--designs", nargs="*", default=[one.name for one in DESIGNS], help="names; all by default")
     chosen = parser.parse_args()
-    rows = []
+    file = RESULTS / "pooling.json"
+    kept = {row["design"]: row for row in json.loads(file.read_text())} if file.exists() else {}
     for design in DESIGNS:
-        rows.append(measure(design, chosen.families // (2 if design.laws > 8 else 1), chosen.seed))
-        print(json.dumps(rows[-1]), flush=True)
+        if design.name in chosen.designs:
+            row = measure(design, chosen.families // (2 if design.laws > 8 else 1), chosen.seed)
+            kept[design.name] = row
+            print(json.dumps(row), flush=True)
     if chosen.write:
-        (RESULTS / "pooling.json").write_text(json.dumps(rows, indent=1) + "\n")
+        rows = [kept[design.name] for design in DESIGNS if design.name in kept]
+        file.write_text(json.dumps(rows, indent=1) + "\n")
         (RESULTS / "pooling.md").write_text(page(rows))
 
 

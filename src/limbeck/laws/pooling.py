@@ -4,7 +4,7 @@
 floor, or the excess at a common k (as a log). Each law brings the whole profile likelihood of its theta,
 `L_i = (1 + (Q_i(theta) - Q_i,min) / df_i)^(-(df_i + 1) / 2)`, so an open or lopsided interval counts for what it says.
 mu is flat, tau half-normal; all sums are over grids. On quadratic profiles this is the normal random-effects model of
-DerSimonian and Laird (1986); their normal summaries of these profiles held the truth in 86 % (`docs/decisions`, 0050).
+DerSimonian and Laird (1986); normal summaries of such profiles hold the truth less often (docs/results/pooling.md).
 """
 
 from __future__ import annotations
