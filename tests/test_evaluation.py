@@ -145,3 +145,31 @@ def test_the_test_split_is_read_once_after_training_and_never_while_distilling(m
     assert torch.equal(made.samples().x, distill(source, "dm(steps=4)", CONFIGURATION, 2, candidates=2).samples().x)
     with pytest.raises(AssertionError, match="test split"):
         evaluate(made, CONFIGURATION, sealed, [0])
+
+
+def test_a_learned_step_size_is_trained_with_where_the_configuration_asks_for_it() -> None:
+    """Equal to the set's own number written as lr; the reference, and sets that learned none, take the given one."""
+    source = blobs((6,))
+    form = "mlp(width=8, depth=1)/sgd({})/none/constant(steps=5)"
+    asking = form.format("rate=learned, lr=0.3")
+    settings = "lr_pixels=1.0, lr_step_size=1e-9"
+    mtt = f"mtt({settings}, steps=2, experts=1, expert_epochs=3, max_start=1, ahead=1, synthetic_steps=2)"
+    made = distill(source, mtt, asking, 2, candidates=2)
+    told = f"lr={made.step_size!r}"
+    loss = {text: evaluate(made, text, source, [0])[0]["loss"] for text in (asking, form.format(told))}
+    assert loss[asking] == loss[form.format(told)]
+    assert evaluate(made, asking, source, [0])[0]["configuration"] == Configuration.parse(asking).spec
+    assert loss[asking] != evaluate(made, form.format("lr=0.3"), source, [0])[0]["loss"]
+    judged = distill(source, mtt, form.format("lr=0.3"), 2, candidates=2)
+    assert judged.provenance["candidates"] != made.provenance["candidates"]  # candidates are judged with it too
+    plain = distill(source, "random", asking, 2)
+    assert (
+        evaluate(plain, asking, source, [0])[0]["loss"]
+        == evaluate(plain, form.format("lr=0.3"), source, [0])[0]["loss"]
+    )
+    given, asked = (reference(source, text, [0])[0]["loss"] for text in (form.format("lr=0.3"), asking))
+    assert given == asked
+    negative = replace(made, tensors={**made.tensors, "step_size": torch.tensor(-0.1)})
+    with pytest.raises(Diverged, match="lr_step_size"):
+        evaluate(negative, asking, source, [0])
+    assert "rate" not in Configuration.parse(form.format("lr=0.3")).full_spec

@@ -97,6 +97,11 @@ class Configuration:
         own |= {"augmentation": self.augmentation, "schedule": self.schedule, "domain": self.domain}
         return Configuration(**(own | parts))
 
+    def with_step_size(self, step_size: float | None) -> Configuration:
+        """What a set is trained under that learned this step size: another one where the optimizer asks for it."""
+        optimizer = self.optimizer.with_step_size(step_size)
+        return self if optimizer is self.optimizer else self.replace(optimizer=optimizer)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Configuration) and self.digest == other.digest
 

@@ -383,7 +383,8 @@ class _Task:
     def _compete(self, run: _Run, tensors: Tensors, facts: Mapping[str, Any]) -> None:
         """Train one network on a set under each configuration; keep it where it does best yet on validation."""
         samples = self.unfold(tensors)
-        errors = [self._validated(one, samples, "validate") for one in self.pool.configurations]
+        learned = float(tensors["step_size"]) if "step_size" in tensors else None
+        errors = [self._validated(one, samples, "validate", learned) for one in self.pool.configurations]
         found: dict[str, Any] = {"step": run.step, "error": sum(errors) / len(errors), **facts}
         pool, score = run.pool, found["error"]
         if len(self.pool) > 1:
@@ -398,11 +399,14 @@ class _Task:
         run.pool = pool
         run.candidates.append(found)
 
-    def _validated(self, configuration: Configuration, samples: Samples, purpose: str) -> float:
+    def _validated(
+        self, configuration: Configuration, samples: Samples, purpose: str, step_size: float | None = None
+    ) -> float:
         """The validation error of one network trained on samples; 1 where its training diverges."""
         walked = self.scenes[0].dynamics
-        dynamics = Dynamics(configuration, self.source.domain, device=walked.device, dtype=walked.dtype)
         try:
+            judged = configuration.with_step_size(step_size)
+            dynamics = Dynamics(judged, self.source.domain, device=walked.device, dtype=walked.dtype)
             trained = train(dynamics, samples, derive(self.seed, purpose))
         except Diverged:
             return 1.0

@@ -36,15 +36,17 @@ def evaluate(
     """One row a seed: train a fresh network on the set under the configuration, test it once, at the last step.
 
     `error` is the share of test samples that are misclassified, in [0, 1]; the gap to full-data training is taken
-    later, against `reference` rows of the same configuration. A learned step size replaces nothing here: the
-    configuration says how to train. Raises `WrongPreprocessing` where the source was prepared in another way than
-    the set, and `Diverged` where a training leaves the finite range or its test loss does.
+    later, against `reference` rows of the same configuration. A learned step size takes the place of the optimizer's
+    where the configuration asks for it, `sgd(rate=learned)`. Raises `WrongPreprocessing` where the source was prepared
+    in another way than the set, and `Diverged` where a training leaves the finite range or its test loss does.
     """
     source = given_source(source)
     check_preprocessing(synthetic, source)
     facts = {"method": synthetic.method, "k": synthetic.k, "per_class": synthetic.per_class}
     facts |= {"set": synthetic.seed, "set_digest": synthetic.digest, "bytes": synthetic.bytes}
-    return _rows(facts, synthetic.samples(), Configuration.parse(configuration), source, seeds, device)
+    named = Configuration.parse(configuration)
+    rows = _rows(facts, synthetic.samples(), named.with_step_size(synthetic.step_size), source, seeds, device)
+    return [row | {"configuration": named.spec} for row in rows]
 
 
 def reference(

@@ -55,7 +55,8 @@ def measure(
     Beyond `probe` training samples a fixed random part of them stands for the full data, on both sides of the gap.
     The training here is in float64, so that second differences along steps are more than rounding.
     """
-    dynamics = Dynamics(configuration, source.domain, device=device, dtype=dtype)
+    trained = Configuration.parse(configuration).with_step_size(synthetic.step_size)
+    dynamics = Dynamics(trained, source.domain, device=device, dtype=dtype)
     data, samples = probed(source, probe).to(dynamics.device, dtype), synthetic.samples().to(dynamics.device, dtype)
     if full is None:
         full = full_data(source, configuration, seed, probe=probe, views=views, device=device, dtype=dtype)

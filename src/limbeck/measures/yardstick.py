@@ -77,7 +77,8 @@ def measure_set(
     `{"discrepancy", "uniform" (weights that forget nothing), "variance", "effective", "balanced", "error", "loss",
     "gap", "gap_loss"}`; see `Passage` for k_eff, which along a set's own path is no count of samples.
     """
-    dynamics, data = Dynamics(configuration, source.domain, device=device), probed(source, probe)
+    trained = Configuration.parse(configuration).with_step_size(made.step_size)
+    dynamics, data = Dynamics(trained, source.domain, device=device), probed(source, probe)
     passage, end = walk(dynamics, made.samples(), data, derive(seed, "evaluate"), every=every, variances=4)
     test = dynamics.configuration.domain.apply(source.test, source.domain)
     error, loss = error_and_loss(dynamics, end, test)

@@ -33,6 +33,10 @@ class Optimizer(Variant):
     ) -> tuple[Tensor, Moments]:
         """One step: the new vector and moments. `step` counts from 0 since the moments were started."""
 
+    def with_step_size(self, step_size: float | None) -> Optimizer:
+        """The rule that a set is trained by which learned this step size, or none: by most rules, the same."""
+        return self
+
     def metric(self, moments: Moments, step: int) -> Tensor | float:
         """Diagonal P of the norm |h|_P that the update of step `step` descends in; `moments` are those after it.
 
