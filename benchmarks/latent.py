@@ -94,9 +94,26 @@ def collect() -> None:
                 print(*values, flush=True)
 
 
-def write() -> None:
+def errors(rows: list[dict[str, str]], method: str, arm: str) -> dict[str, float]:
+    """Each set's mean test error over its trainings, in percent."""
+    held: dict[str, list[float]] = {}
+    for row in rows:
+        if (row["method"], row["arm"]) == (method, arm):
+            held.setdefault(row["set"], []).append(100 * float(row["error"]))
+    return {which: sum(values) / len(values) for which, values in held.items()}
+
+
+def interval(values: list[float]) -> str:
+    """Mean [95 % t interval] over sets."""
     import numpy as np
     from scipy.stats import t as student
+
+    half = student.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5
+    return f"{np.mean(values):+.1f} [{np.mean(values) - half:+.1f}, {np.mean(values) + half:+.1f}]"
+
+
+def write() -> None:
+    import numpy as np
 
     rows, lines = KEPT.read(), []
     for case in CASES:
@@ -105,23 +122,17 @@ def write() -> None:
             "| method | stored as | samples a class | bytes | error, % (sd over sets) | points above pixels [95 %] |",
             "|---|---|---|---|---|---|",
         ]
-        means: dict[tuple[str, str], np.ndarray] = {}
+        kept = [row for row in rows if row["source"] == case.source]
         for method, arm, per_class, _ in arms(case):
-            own = [row for row in rows if (row["source"], row["method"], row["arm"]) == (case.source, method, arm)]
-            sets = sorted({row["set"] for row in own})
-            errors = [100 * np.mean([float(row["error"]) for row in own if row["set"] == which]) for which in sets]
-            means[method, arm] = np.array(errors)
-            off = means[method, arm] - means[method, "pixels"]
-            half = student.ppf(0.975, len(off) - 1) * off.std(ddof=1) / np.sqrt(len(off))
-            said = "-" if arm == "pixels" else f"{off.mean():+.1f} [{off.mean() - half:+.1f}, {off.mean() + half:+.1f}]"
-            cells = [
-                method,
-                arm,
-                str(per_class),
-                own[0]["bytes"],
-                f"{np.mean(errors):.1f} ({np.std(errors, ddof=1):.1f})",
-            ]
-            lines.append("| " + " | ".join([*cells, said]) + " |")
+            own, stored = errors(kept, method, arm), errors(kept, method, "pixels")
+            said = "-" if arm == "pixels" else interval([own[which] - stored[which] for which in own])
+            facts = next(row for row in kept if (row["method"], row["arm"]) == (method, arm))
+            spread = f"{np.mean(list(own.values())):.1f} ({np.std(list(own.values()), ddof=1):.1f})"
+            lines.append(f"| {method} | {arm} | {per_class} | {facts['bytes']} | {spread} | {said} |")
+        codes = {method: errors(kept, method, "codes, equal bytes") for method in ("random", "dm", "dc")}
+        for method in ("dm", "dc"):
+            off = [codes[method][which] - codes["random"][which] for which in codes[method]]
+            lines += ["", f"Codes at equal bytes, {method} less random: {interval(off)} points."]
         steps = ", ".join(f"{method} {count}" for method, count in case.steps.items())
         lines += ["", f"{SETS} sets x {case.seeds} trainings under `{case.configuration}`; steps: {steps}.", ""]
     page = RESULTS / "latent.md"
