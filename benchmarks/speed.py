@@ -302,7 +302,7 @@ float32 (decisions 0081 and 0082).
 """
 
 
-def serve(side: str, row: str, part: int) -> None:
+def serve(side: str, row: str, part: int, most: int) -> None:
     """A worker: set up once, then do the work at every line that comes in."""
     import torch
 
@@ -310,7 +310,7 @@ def serve(side: str, row: str, part: int) -> None:
     if side == "plain":
         random.seed(0)
         work = ROWS[row][1]()
-        threads = quicker_threads(work)
+        threads = quicker_threads(work, most)
     else:
         from limbeck.runners import keep_freed_memory
 
@@ -324,12 +324,12 @@ def serve(side: str, row: str, part: int) -> None:
         print(json.dumps(work()), flush=True)
 
 
-def quicker_threads(work: Work) -> int:
-    """How many threads took less for the work, which is left set."""
+def quicker_threads(work: Work, most: int) -> int:
+    """How many threads, `most` at most, took less for the work, which is left set."""
     import torch
 
     taken = {}
-    for threads in range(1, CORES + 1):
+    for threads in range(1, most + 1):
         torch.set_num_threads(threads)
         taken[threads] = work()
     threads = min(taken, key=taken.__getitem__)
@@ -340,10 +340,10 @@ def quicker_threads(work: Work) -> int:
 class Worker:
     """A process that serves one side of a row; `threads` is how many it took."""
 
-    def __init__(self, side: str, row: str, part: int) -> None:
-        threads = str(CORES if side == "plain" else 1)
+    def __init__(self, side: str, row: str, part: int, most: int) -> None:
+        threads = str(most)
         environment = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
-        command = [sys.executable, __file__, "--serve", side, row, str(part)]
+        command = [sys.executable, __file__, "--serve", side, row, str(part), threads]
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)
         self.threads = int(self.hear())
@@ -365,9 +365,9 @@ class Worker:
         self.process.wait()
 
 
-def compare(row: str, turns: int) -> dict[str, Any]:
+def compare(row: str, turns: int, most: int) -> dict[str, Any]:
     """Seconds of both sides over turns; limbeck's two processes work at the same time."""
-    plain, ours = Worker("plain", row, 0), [Worker("ours", row, part) for part in range(CORES)]
+    plain, ours = Worker("plain", row, 0, most), [Worker("ours", row, part, 1) for part in range(CORES)]
     found: dict[str, Any] = {"plain": [], "limbeck": [], "plain threads": plain.threads}
     try:
         for _ in range(turns):
@@ -487,11 +487,11 @@ def page(kept: dict[str, Any]) -> str:
     return "\n".join([*head, *lines, "", notes, "", named, "", about, "", LIMITS])
 
 
-def measured(row: str, turns: int) -> dict[str, Any]:
+def measured(row: str, turns: int, most: int) -> dict[str, Any]:
     """A row's figures with when and where they were taken."""
     import torch
 
-    figures = compare_mtt(turns or 5) if row == "mtt" else compare(row, turns or ROWS[row][3])
+    figures = compare_mtt(turns or 5) if row == "mtt" else compare(row, turns or ROWS[row][3], most)
     load = os.getloadavg()[0]  # two threads that wait for each other suffer most where others want the cores too
     where = {"torch": torch.__version__, "processor": processor()}
     return {"date": str(datetime.date.today()), "load": load, **where, "figures": figures}
@@ -510,11 +510,13 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="keep the rows in docs/results, beside those of before")
     parser.add_argument("--rows", default=",".join(ORDER), help=f"some of {','.join(ORDER)}")
     parser.add_argument("--turns", type=int, default=0, help="turns a row; 0 takes each row's own number")
-    parser.add_argument("--serve", nargs=3, help=argparse.SUPPRESS)
+    most = "the most threads that plain tries; two that wait for each other need cores that are free"
+    parser.add_argument("--plain-threads", type=int, default=CORES, help=most)
+    parser.add_argument("--serve", nargs=4, help=argparse.SUPPRESS)
     parser.add_argument("--mtt", nargs=2, help=argparse.SUPPRESS)
     chosen: Any = parser.parse_args()
     if chosen.serve:
-        serve(chosen.serve[0], chosen.serve[1], int(chosen.serve[2]))
+        serve(chosen.serve[0], chosen.serve[1], int(chosen.serve[2]), int(chosen.serve[3]))
         return 0
     if chosen.mtt:
         print(json.dumps(measure_mtt(chosen.mtt[0], int(chosen.mtt[1]))))
@@ -527,7 +529,7 @@ def main() -> int:
     for row in rows:
         begun = time.perf_counter()
         try:
-            kept[row] = measured(row, chosen.turns)
+            kept[row] = measured(row, chosen.turns, chosen.plain_threads)
         except (RuntimeError, subprocess.CalledProcessError) as error:
             print(f"{row} failed: {error}", file=sys.stderr, flush=True)
             failed.append(row)
