@@ -6,7 +6,7 @@ fifth part is the domain that the trained network is tested in, such as `blur(sd
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from limbeck.digest import digest
@@ -14,6 +14,7 @@ from limbeck.errors import BadSetting, UnknownName, nearest
 from limbeck.variants import Variant, make, members, parse, split_outside_brackets
 
 if TYPE_CHECKING:
+    from limbeck.architectures import Architecture
     from limbeck.samples import Domain
 
 PARTS = {"architectures": "", "optimizers": "sgd", "augmentations": "none", "schedules": "cosine", "domains": "clean"}
@@ -87,9 +88,8 @@ class Configuration:
 
     def flops(self, domain: Domain, samples: int) -> int:
         """Floating-point operations of one training on `samples` samples: 3 forward passes a sample and step."""
-        forward: int = self.architecture.flops(domain)
         steps: int = self.schedule.steps
-        return 3 * forward * min(samples, int(self.schedule.batch)) * steps
+        return 3 * _forward_flops(self.architecture, domain) * min(samples, int(self.schedule.batch)) * steps
 
     def replace(self, **parts: Any) -> Configuration:
         """A copy with some of `architecture`, `optimizer`, `augmentation`, `schedule`, `domain` replaced."""
@@ -113,3 +113,9 @@ class Configuration:
 
     def __repr__(self) -> str:
         return f"Configuration.parse({self.spec!r})"
+
+
+@lru_cache(maxsize=1024)
+def _forward_flops(architecture: Architecture, domain: Domain) -> int:
+    """Of one sample: building a network to count them takes a good part of a second, and a grid asks often."""
+    return architecture.flops(domain)

@@ -51,7 +51,9 @@ def coverage(
         measured = untrained_distances(folder, rows)
     else:
         asked = distance or [FROM_TABLE]
-        measured = [risk_profile(read_all(rows)) if text == FROM_TABLE else _measured(text, folder) for text in asked]
+        measured = [
+            risk_profile(read_all(rows)) if text == FROM_TABLE else measured_distance(text, folder) for text in asked
+        ]
     answer = coverage_answer(rows, target, measured, methods=method or ())
     if as_json:
         print_json(answer)
@@ -59,7 +61,7 @@ def coverage(
     _print(answer)
 
 
-def _measured(text: str, folder: StudyFolder | None) -> DistanceMatrix:
+def measured_distance(text: str, folder: StudyFolder | None) -> DistanceMatrix:
     """A distance measured on networks of a study's configurations, remembered in its folder."""
     from limbeck.digest import digest
     from limbeck.measures.distances import Distance

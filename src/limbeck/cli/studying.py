@@ -134,6 +134,15 @@ def _watched(folder: StudyFolder, part: str, note: Note | None, quiet: bool) -> 
         yield of_cells(note, show)
 
 
+def _print_family(one: dict[str, Any]) -> None:
+    head = f"\n{one['method']} at k = {one['k']:,}: {one['measured']} of {one['of']} configurations were measured"
+    if one["worst"] is None:
+        print(f"{head}; 2 are needed to say which may be the worst.")
+        return
+    print(f"{head}; the worst gap is {interval(one['worst'])}. It may be that of:")
+    print_table(one["suspects"], ["configuration", "chance", "gap", "sd", "measured"])
+
+
 def _print_proposals(proposals: list[dict[str, Any]]) -> None:
     columns = ["kind", "method", "configuration", "k", "set", "seconds", "gain", "reason"]
     print_table(proposals, columns)
@@ -199,6 +208,10 @@ def plan(
     gap: Annotated[float | None, typer.Option(help="Target gap, a fraction; by default the study's own.")] = None,
     configuration: Annotated[str | None, typer.Option("--configuration", "-c", help="Only this one.")] = None,
     next_runs: Annotated[int, typer.Option("--next", help="Also propose the next N runs of the study.", min=0)] = 0,
+    family: Annotated[
+        bool, typer.Option(help="Also who may be the worst of all configurations; --next is then about that.")
+    ] = False,
+    distance: Annotated[str, typer.Option(help="Of configurations, with --family: spec, function, kernel.")] = "",
     runs: RunsOption = RUNS,
     as_json: JsonOption = False,
 ) -> None:
@@ -209,15 +222,23 @@ def plan(
 
     if file.suffix == ".csv":
         rows, target = read_rows(file), gap
-        if next_runs:
-            raise BadSetting("a table can't be run on. Give the study's file or folder with --next.")
+        if next_runs or family:
+            raise BadSetting("a table can't be run on. Give the study's file or folder with --next and --family.")
     else:
         folder = _folder(file, runs)
         rows, target = rows_of(folder), folder.study.target_gap if gap is None else gap
     if target is None:
         raise BadSetting("a table has no target of its own. Give one with --gap, such as --gap 0.05.")
     planned = answer(rows, gap=target, configuration=configuration).to_dict()
-    if next_runs:
+    if distance and not family:
+        raise BadSetting("--distance says how far configurations of a family are apart. Give it with --family.")
+    if family:
+        from limbeck.cli.covering import measured_distance
+        from limbeck.family import FamilyCampaign
+
+        whole = FamilyCampaign(folder, measured_distance(distance or "spec", folder).value, target)
+        planned |= {"family": whole.family(), "next": [one.to_dict() for one in whole.propose_for_family(next_runs)]}
+    elif next_runs:
         from limbeck.campaign import Campaign
 
         planned["next"] = [one.to_dict() for one in Campaign(folder, target).propose(next_runs)]
@@ -225,6 +246,8 @@ def plan(
         print_json(planned)
         return
     _print_plan(planned)
+    for one in planned.get("family", []):
+        _print_family(one)
     if next_runs:
         print("\nNext runs, best first:")
         _print_proposals(planned["next"])

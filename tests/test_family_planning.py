@@ -1,0 +1,120 @@
+"""Runs for a whole family: the worst configuration is found with fewer runs than an even choice needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from command import Command
+from faked import distilled
+from limbeck.errors import BadData
+from limbeck.family import FamilyCampaign
+from limbeck.laws.suspects import next_suspects, suspects
+from limbeck.runners import run_study
+from limbeck.streams import derive
+from limbeck.study import Cell, Study, StudyFolder, table
+from limbeck.testing.searches import planted_family, runs_until_found
+from limbeck.testing.worlds import World
+
+NOISE = 0.01
+
+
+def test_the_worst_configuration_is_found_with_fewer_runs_than_an_even_choice() -> None:
+    """The reduced form of `benchmarks/family_planning.py`: near-duplicates in clusters on a plane, 12 families."""
+    world = World(clusters=24, copies=4, dims=2, spread=1.0, sets=1, seeds=1, seed_sd=0.0, levels=(20,), scale=0.4)
+    counts: dict[str, list[int]] = {rule: [] for rule in ("even", "suspects")}
+    for seed in range(12):
+        gap, d = planted_family(world, seed)
+        for rule, held in counts.items():
+            held.append(runs_until_found(gap, d, rule, noise=NOISE, seed=seed))
+    assert np.mean(counts["suspects"]) < 0.75 * np.mean(counts["even"])
+
+
+def test_a_field_is_that_of_kriging_with_an_unknown_mean() -> None:
+    """Members of two clusters that were not measured have their neighbours' gaps; the doubt stays with the far one."""
+    x = np.array([0.0, 0.01, 1.0, 1.01, 30.0])
+    d = np.abs(x[:, None] - x[None])
+    found = suspects([0.10, np.nan, 0.20, np.nan, np.nan], [1e-6, np.nan, 1e-6, np.nan, np.nan], d)
+    assert found.mean[1] == pytest.approx(0.10, abs=0.02)
+    assert found.mean[3] == pytest.approx(0.20, abs=0.02)
+    assert found.sd[4] > 2 * max(found.sd[1], found.sd[3])
+    assert found.chance.sum() == pytest.approx(1.0)
+    assert int(np.argmax(found.value(np.full(5, 1e-6)))) == 4
+
+
+def test_the_worst_gap_of_equal_configurations_is_free_of_the_winners_curse() -> None:
+    """64 configurations with the same gap: the largest noisy mean is far above it, the worst gap's estimate is not."""
+    errors, naive = [], []
+    for seed in range(6):
+        random = np.random.default_rng(seed)
+        x = random.standard_normal((64, 2))
+        d = np.sqrt(((x[:, None] - x[None]) ** 2).sum(2))
+        gap = 0.1 + NOISE * random.standard_normal(64)
+        naive.append(gap.max() - 0.1)
+        errors.append((suspects(gap, np.full(64, NOISE**2), d, seed=seed).worst.estimate or 0.0) - 0.1)
+    assert np.mean(errors) < 0.6 * np.mean(naive)
+
+
+def test_the_first_runs_are_spread_and_one_measured_configuration_tells_nothing() -> None:
+    x = np.array([0.0, 0.1, 0.2, 5.0, 10.0, 10.1])
+    d, nothing = np.abs(x[:, None] - x[None]), np.full(6, np.nan)
+    first = next_suspects(nothing, nothing, d, np.ones(6), np.ones(6), 3)
+    assert {int(x[i] // 4) for i in first} == {0, 1, 2}
+    with pytest.raises(BadData, match="2 are needed"):
+        suspects([0.1, *nothing[1:]], nothing, d)
+
+
+TOML = """
+name = "family"
+source = "digits"
+methods = ["random"]
+per_class = [2, 5, 10]
+configurations = [CONFIGURATIONS]
+sets = 2
+seeds = 2
+reference_seeds = 2
+target_gap = 0.2
+"""
+WIDTHS = (8, 9, 24, 25, 64, 65)
+
+
+def text(widths: tuple[int, ...]) -> str:
+    return TOML.replace("CONFIGURATIONS", ", ".join(f'"mlp(width={w})/adamw/cosine(steps=5)"' for w in widths))
+
+
+def planted(folder: StudyFolder, cell: Cell) -> dict[str, Any]:
+    """Errors of a law whose constant grows with the width of the network."""
+    held = cell.payload
+    width = int(held["configuration"].split("width=")[1].split(",")[0].split(")")[0])
+    rows = []
+    for seed in held["seeds"]:
+        noise = 0.005 * np.random.default_rng(derive(0, cell.id, seed)).standard_normal()
+        law = 0.0 if cell.kind == "reference" else (0.4 + width / 100) * (10 * held["per_class"]) ** -0.5
+        rows.append({"seed": seed, "error": float(0.1 + law + noise), "cost_seconds": 0.0})
+    return {"rows": rows} | ({"k": 10 * held["per_class"]} if cell.kind == "evaluate" else {})
+
+
+def test_the_command_proposes_what_was_not_measured_where_the_worst_may_be(tmp_path: Path, limbeck: Command) -> None:
+    """Half of the family was run; the widest networks, not run yet, are the first suspects."""
+    execute = {"reference": planted, "evaluate": planted, "distill": distilled}
+    run_study(StudyFolder.open(Study.read(text(WIDTHS[:3])), tmp_path / "runs"), "serial", execute=execute)
+    folder = StudyFolder.open(Study.read(text(WIDTHS)), tmp_path / "runs", extend=True)
+    x = np.log(np.array(WIDTHS, float))
+    campaign = FamilyCampaign(folder, np.abs(x[:, None] - x[None]))
+    (known,) = campaign.family()
+    assert (known["measured"], known["of"]) == (3, 6)
+    proposals = campaign.propose_for_family(3)
+    assert proposals[0].kind == "new configuration"
+    assert any("width=6" in one.configuration for one in proposals)
+    folder.add(addition for one in proposals for addition in one.additions)
+    said = limbeck("plan", folder.path, "--family", "--next", "3")
+    assert said.code == 0
+    assert "may be the worst" in said.out
+    answer = limbeck("plan", folder.path, "--family", "--next", "3", "--json").json
+    assert len(answer["next"]) == 3
+    assert answer["family"][0]["worst"]["low"] < answer["family"][0]["worst"]["high"]
+    assert "--family" in limbeck.refused("plan", folder.path, "--distance", "spec")
+    assert len(table(folder)) == 3 * (3 * 2 * 2 + 2)
