@@ -197,12 +197,12 @@ def source(shape: tuple[int, ...]) -> Any:
 def ours_distillation(method: str) -> Any:
     import torch
 
-    from limbeck.distillation import _Task
+    from limbeck.distillation import Task
     from limbeck.pool import Pool
 
     configuration = f"{CONVNET}/sgd/cosine(steps=300)"
     pool = Pool.of([configuration], "equal")
-    return _Task.prepare(source(FASHION), method, configuration, pool, PER_CLASS, 0, None, "cpu", torch.float32)
+    return Task.prepare(source(FASHION), method, configuration, pool, PER_CLASS, 0, None, "cpu", torch.float32)
 
 
 def ours_dm(part: int) -> Work:
@@ -232,7 +232,8 @@ def ours_evaluate(
     part: int, configurations: list[str], shape: tuple[int, ...], k: int, tested: int, fraction: Fraction
 ) -> Work:
     """This process's half of the configurations."""
-    from limbeck.dynamics import Dynamics, error_and_loss, train_many
+    from limbeck.dynamics import Dynamics, error_and_loss
+    from limbeck.replicates import train_many
     from limbeck.samples import Domain, Samples
 
     mine = configurations[part::CORES]

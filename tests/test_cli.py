@@ -372,7 +372,7 @@ def test_ctrl_c_checkpoints_and_exits_with_130(
 ) -> None:
     from limbeck import distillation
 
-    real, count = distillation._Task.advance, [0]
+    real, count = distillation.Task.advance, [0]
 
     def pressed(task: Any, run: Any) -> None:
         count[0] += 1
@@ -382,7 +382,7 @@ def test_ctrl_c_checkpoints_and_exits_with_130(
 
     words = ("distill", "digits", "dm(steps=4)", "-k", 1, "-c", CONFIGURATION, "-o", "set")
     with monkeypatch.context() as patch:
-        patch.setattr(distillation._Task, "advance", pressed)
+        patch.setattr(distillation.Task, "advance", pressed)
         ended = limbeck(*words)
     assert ended.code == 130
     assert "stopped at step 2; the checkpoint in set is complete" in ended.err

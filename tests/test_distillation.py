@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from limbeck import distillation as outer
-from limbeck.distillation import Progress, distill, forecast
+from limbeck.cost import forecast
+from limbeck.distillation import Progress, distill
 from limbeck.errors import BadData, BadSetting, Diverged, Interrupted, NotApplicable, StoreFailure, UnknownName
 from limbeck.sources import Source, load_source
 from limbeck.synthetic import SyntheticSet
@@ -214,7 +215,8 @@ def test_views_of_images_are_refused_for_vectors_only_where_asked_for() -> None:
 def test_a_forecast_measures_and_keeps_nothing(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     source = blobs()
     longest: list[int] = []
-    monkeypatch.setattr(outer, "train_expert", lambda plan, dynamics, data, number: longest.append(plan.epochs))
+    monkeypatch.setattr(outer, "train_expert", lambda *args: pytest.fail("a whole expert was trained"))
+    monkeypatch.setattr("limbeck.cost.train_expert", lambda plan, *args: longest.append(plan.epochs))
     cost = forecast(source, method, CONFIGURATION, 2)
     assert longest == ([1, 2] if method.startswith("mtt") else []), "a few steps of one expert, never a whole one"
     assert (cost.expert_seconds > 0) == method.startswith("mtt")

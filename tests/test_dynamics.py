@@ -10,8 +10,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from limbeck.dynamics import Dynamics, Network, batches, error_and_loss, soft_cross_entropy, train, train_many
+from limbeck.dynamics import Dynamics, batches, error_and_loss, soft_cross_entropy, train
 from limbeck.errors import Diverged, NotApplicable
+from limbeck.network import Network
+from limbeck.replicates import train_many
 from limbeck.samples import Domain, Samples
 from limbeck.streams import derive, stream
 
@@ -275,6 +277,6 @@ def test_predictions_do_not_depend_on_the_pieces_that_samples_pass_in(
     dynamics = Dynamics(network, domain, dtype=torch.float64)
     whole = dynamics.predict(dynamics.initial(0), samples.x)
     assert dynamics.network.piece(samples.x) > 11
-    monkeypatch.setattr("limbeck.dynamics.PIECE_BYTES", 3 * 8 * 4 * max(64, samples.x[0].numel()))
+    monkeypatch.setattr("limbeck.network.PIECE_BYTES", 3 * 8 * 4 * max(64, samples.x[0].numel()))
     assert dynamics.network.piece(samples.x) <= 11 or "mlp" in network
     torch.testing.assert_close(dynamics.predict(dynamics.initial(0), samples.x), whole, rtol=1e-12, atol=1e-14)

@@ -11,8 +11,9 @@ from torch.func import vmap
 
 from limbeck import calibration
 from limbeck.calibration import quickest
-from limbeck.dynamics import Dynamics, _stack, train_many
+from limbeck.dynamics import Dynamics
 from limbeck.ensemble import Ensemble
+from limbeck.replicates import _stack, train_many
 from limbeck.samples import Domain, Samples
 
 IMAGES = Domain((2, 8, 8), 3)

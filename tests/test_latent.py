@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from limbeck.distillation import distill, forecast
+from limbeck.cost import forecast
+from limbeck.distillation import distill
 from limbeck.errors import BadData, BadSetting, Interrupted, NotApplicable
 from limbeck.methods import Matching, Selection
 from limbeck.parameterizations import latent

@@ -25,7 +25,7 @@ REAL = 150  # with networks this narrow several pieces a class would need more: 
 
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("limbeck.dynamics.PIECE_BYTES", 2**20)
+    monkeypatch.setattr("limbeck.network.PIECE_BYTES", 2**20)
 
 
 def network_and_moment(configuration: str = "convnet(width=4)") -> tuple[nn.Module, Moment]:

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from limbeck import distillation as outer
-from limbeck.distillation import Progress, distill, forecast
+from limbeck.cost import forecast
+from limbeck.distillation import Progress, distill
 from limbeck.errors import BadSetting, Interrupted
 from limbeck.pool import Pool
 from limbeck.synthetic import SyntheticSet

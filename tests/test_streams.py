@@ -15,8 +15,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from limbeck.cost import forecast
 from limbeck.digest import canonical, digest, digest_array
-from limbeck.distillation import distill, forecast
+from limbeck.distillation import distill
 from limbeck.evaluation import evaluate, reference
 from limbeck.runners import run_study
 from limbeck.streams import borrowed_global, derive, numpy_stream, stream

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from limbeck.distillation import distill
-from limbeck.dynamics import Dynamics, Memory, State, soft_cross_entropy
+from limbeck.dynamics import Dynamics, State, soft_cross_entropy
 from limbeck.errors import BadSetting, NotApplicable
 from limbeck.methods.datm import DATM
 from limbeck.methods.ftd import FTD
@@ -20,6 +20,7 @@ from limbeck.study import Facts, Study
 from limbeck.surrogates import Moment
 from limbeck.surrogates.trajectory import Trajectory
 from limbeck.testing.blobs import blobs
+from limbeck.unrolling import Memory
 from limbeck.variants import make
 
 IMAGES = Domain((1, 8, 8), 3)

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from limbeck.dynamics import Dynamics, State, _saved_bytes, train, unroll
+from limbeck.dynamics import Dynamics, State, train
 from limbeck.samples import Domain, Samples
+from limbeck.unrolling import _saved_bytes, unroll
 
 IMAGES = Domain((1, 8, 8), 3)
 VECTORS = Domain((5,), 3)
@@ -118,7 +119,7 @@ def test_which_graphs_are_kept_for_the_way_back_changes_nothing_but_rounding(
     assert one_step > x.nbytes
 
     def unrolled(room: int) -> list[Tensor]:
-        monkeypatch.setattr("limbeck.dynamics.GRAPH_BYTES", room)
+        monkeypatch.setattr("limbeck.unrolling.GRAPH_BYTES", room)
         pixels = x.clone().requires_grad_()
         linked.clear()
         reached = unroll(dynamics, dynamics.initial(0), Samples(pixels, y, y.argmax(1)), steps=STEPS, seed=0)

@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from numbers import Integral
 from pathlib import Path
-from statistics import fmean, median
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from limbeck.checkpoint import Run, checkpointing, resume, save
 from limbeck.configuration import Configuration
 from limbeck.digest import digest
 from limbeck.dynamics import Dynamics, error_and_loss, train
-from limbeck.errors import BadSetting, CorruptFile, Diverged, Interrupted, MissingData, NotApplicable
-from limbeck.memory import peak_memory
+from limbeck.errors import BadSetting, Diverged, NotApplicable
 from limbeck.methods import Matching, Method, check_applicable
-from limbeck.optimizers import Moments
 from limbeck.parameterizations import Tensors
 from limbeck.pool import Pool, Weighting
 from limbeck.samples import Samples
 from limbeck.sources import Source, given_source
-from limbeck.states import Carry, ExpertPlan, Experts, Scene
+from limbeck.states import ExpertPlan, Experts, Scene
 from limbeck.states.experts import train_expert
-from limbeck.store import read_tensors, tensor_digest, write_tensors
+from limbeck.store import tensor_digest
 from limbeck.streams import derive
 from limbeck.synthetic import SyntheticSet
 from limbeck.variants import make
@@ -48,43 +45,6 @@ class Progress:
     loss: float
     seconds: float
     seconds_left: float
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """What a distillation will cost on this machine, measured on its first steps.
-
-    `seconds` is all of it: the start (a selection is made there), the steps, the validations and the experts.
-    `peak_memory_bytes` is that of a process which does this work and no other, `bytes` the size of the set.
-    """
-
-    steps: int
-    seconds: float
-    seconds_per_step: float
-    peak_memory_bytes: int
-    experts: int
-    expert_seconds: float = 0.0
-    start_seconds: float = 0.0
-    bytes: int = 0
-
-    def to_dict(self) -> dict[str, Any]:
-        return dict(vars(self))
-
-
-@dataclass
-class _Run:
-    """What changes from step to step, and all that a checkpoint has to hold."""
-
-    tensors: Tensors
-    moments: dict[str, Moments]
-    carries: list[Carry]
-    pool: Carry
-    step: int = 0
-    seconds: float = 0.0
-    losses: list[float] = field(default_factory=list)
-    candidates: list[dict[str, Any]] = field(default_factory=list)
-    best: Tensors = field(default_factory=dict)
-    average: Tensors = field(default_factory=dict)
 
 
 def distill(
@@ -122,22 +82,22 @@ def distill(
     for a method that can't run on this source, and `BadData` where a class has too few samples.
     """
     source = given_source(source)
-    _check_numbers(per_class=per_class, steps=1 if steps is None else steps, candidates=candidates)
+    check_numbers(per_class=per_class, steps=1 if steps is None else steps, candidates=candidates)
     pool = Pool.of(configurations or [configuration], weights)
     if pool.weighting == "worst-case" and candidates < 2:
         raise BadSetting("worst-case weights are moved at validations, so they need candidates=2 or more.")
     if experts is not None and len(pool) > 1:
         raise BadSetting("experts recorded elsewhere are of one configuration. Leave them out: a pool trains its own.")
     recorder = None if experts is None else lambda plan, dynamics: experts
-    task = _Task.prepare(source, method, configuration, pool, per_class, seed, recorder, device, dtype)
+    task = Task.prepare(source, method, configuration, pool, per_class, seed, recorder, device, dtype)
     steps = task.method.outer_steps() if steps is None else min(steps, task.method.outer_steps())
     if not isinstance(task.method, Matching):
         return task.finished(task.start(), steps=0, seconds=0.0)
     identity = digest([task.identity, steps, candidates])
-    run = _resume(folder, identity, len(pool)) or task.start()
+    run = resume(folder, identity, len(pool)) or task.start()
     validate_at = {round(steps * (i + 1) / candidates) for i in range(candidates)} if candidates > 1 else set()
     begun = saved = time.perf_counter() - run.seconds
-    with _checkpointing(folder, identity, run):
+    with checkpointing(folder, identity, run):
         while run.step < steps and (seconds is None or run.seconds < seconds):
             task.advance(run)
             if run.step in validate_at:
@@ -145,7 +105,7 @@ def distill(
             now = time.perf_counter()
             run.seconds = now - begun
             if folder and now - saved > CHECKPOINT_SECONDS:
-                _save(folder, identity, run)
+                save(folder, identity, run)
                 saved = now
             if on_progress:
                 left = run.seconds / run.step * (steps - run.step)
@@ -154,91 +114,11 @@ def distill(
     return task.finished(run, steps=run.step, seconds=run.seconds)
 
 
-def forecast(
-    source: Source | str,
-    method: str | Method,
-    configuration: str | Configuration,
-    per_class: int,
-    *,
-    steps: int | None = None,
-    candidates: int = 4,
-    configurations: Sequence[str | Configuration] = (),
-    weights: Weighting = "equal",
-    device: torch.device | str = "cpu",
-) -> Forecast:
-    """Measure a distillation's first steps and one validation, and say what the whole will take; nothing is kept.
-
-    Experts are replaced by initial networks in the steps; what training them takes is measured on a few steps of one.
-    """
-
-    def standing_in(plan: ExpertPlan, dynamics: Dynamics) -> Experts:
-        vectors = [dynamics.initial(derive(0, "forecast", i)).vector for i in range(2)]
-        return lambda number: torch.stack([vectors[i % 2] for i in range(plan.checkpoints)])
-
-    source = given_source(source)
-    _check_numbers(per_class=per_class, steps=1 if steps is None else steps, candidates=candidates)
-    pool = Pool.of(configurations or [configuration], weights)
-    with peak_memory() as peak:
-        begun = time.perf_counter()
-        task = _Task.prepare(source, method, configuration, pool, per_class, 0, standing_in, device, torch.float32)
-        run = task.start()
-        start = time.perf_counter() - begun
-        total = task.method.outer_steps() if steps is None else min(steps, task.method.outer_steps())
-        per_step = validation = 0.0
-        if isinstance(task.method, Matching):
-            per_step = _seconds_per_step(task, run, total)
-            validation = _validation_seconds(task, run, candidates)
-        plans = [plan for scene in task.scenes if (plan := task.method.expert_plan(scene.dynamics))]
-        experts = sum(-(-plan.count // len(pool)) * expert_seconds(plan, source, device) for plan in plans)
-        seconds = start + per_step * total + validation + experts
-        stored = sum(tensor.nbytes for tensor in [*run.tensors.values(), *task.shared.values(), task.group])
-        count = sum(-(-plan.count // len(pool)) for plan in plans)
-        return Forecast(total, seconds, per_step, peak(), count, experts, start, stored)
-
-
-def _check_numbers(**numbers: Any) -> None:
+def check_numbers(**numbers: Any) -> None:
     """Raise `BadSetting` for a number that is not whole, or below 1."""
     for name, value in numbers.items():
         if not isinstance(value, Integral) or value < 1:
             raise BadSetting(f"{name}={value!r} is refused. Give a whole number of at least 1.")
-
-
-def _seconds_per_step(task: _Task, run: _Run, total: int) -> float:
-    """Of the first steps the median, or over a pool, which is visited in turn, the mean.
-
-    The very first, which pays for what is made once, is left out where it can be.
-    """
-    taken: list[float] = []
-    while len(taken) < min(max(5, 1 + len(task.pool)), total) and (sum(taken) < 10.0 or len(taken) <= len(task.pool)):
-        begun = time.perf_counter()
-        task.advance(run)
-        taken.append(time.perf_counter() - begun)
-    return (median if len(task.pool) == 1 else fmean)(taken[1:] or taken)
-
-
-def _validation_seconds(task: _Task, run: _Run, candidates: int) -> float:
-    """All validations; the first one of a pool trains on the full data too."""
-    taken = [0.0]
-    for _ in range(0 if candidates == 1 else 1 if len(task.pool) == 1 else 2):
-        begun = time.perf_counter()
-        task.validate(run)
-        taken.append(time.perf_counter() - begun)
-    return taken[min(1, len(taken) - 1)] + (candidates - 1) * taken[-1]
-
-
-def expert_seconds(plan: ExpertPlan, source: Source, device: torch.device | str = "cpu") -> float:
-    """What training one expert takes, measured on a few steps."""
-    dynamics = Dynamics(plan.configuration, source.domain, device=device)
-    batch = min(len(source.train), plan.configuration.schedule.batch)
-    few = source.train[: 2 * batch]
-    taken, steps = [], 0
-    for epochs in (1, 2):
-        begun = time.perf_counter()
-        train_expert(replace(plan, epochs=epochs), dynamics, few, 0)
-        taken.append(time.perf_counter() - begun)
-        steps = epochs * math.ceil(len(few) / batch)
-    per_epoch = math.ceil(len(source.train) / batch)
-    return float(taken[-1] / steps * plan.epochs * per_epoch)
 
 
 def _training(source: Source, shared: int) -> Recorder:
@@ -253,7 +133,7 @@ def _training(source: Source, shared: int) -> Recorder:
 
 
 @dataclass(frozen=True)
-class _Task:
+class Task:
     """What stays the same from step to step."""
 
     source: Source
@@ -280,7 +160,7 @@ class _Task:
         recorder: Recorder | None,
         device: torch.device | str,
         dtype: torch.dtype,
-    ) -> _Task:
+    ) -> Task:
         recipe: Method = make("methods", method) if isinstance(method, str) else method
         asked = recipe.spec
         recipe = recipe.suited(source.domain)
@@ -309,22 +189,22 @@ class _Task:
         sums = [[name, tensor_digest(tensor)] for name, tensor in sorted(self.shared.items())]
         return [*own, *self.pool.identity, str(self.scenes[0].dynamics.dtype), *sums]
 
-    def start(self) -> _Run:
+    def start(self) -> Run:
         tensors = self.method.parameterization().fold(self.begin, self.source.domain, self.shared)
         if not isinstance(self.method, Matching):
-            return _Run(tensors, {}, [], {})
+            return Run(tensors, {}, [], {})
         beside = {**self.method.learned(), **self.method.auxiliary(self.scenes[0])}
         learned = {name: tensor.to(self.begin.x) for name, tensor in beside.items()}
         tensors = {**tensors, **learned}
         moments = {name: rule.start(tensors[name]) for name, rule in self.method.optimizers().items()}
         states = self.method.states(self.per_class)
-        return _Run(tensors, moments, [states.begin(scene) for scene in self.scenes], self.pool.begin())
+        return Run(tensors, moments, [states.begin(scene) for scene in self.scenes], self.pool.begin())
 
     def unfold(self, tensors: Mapping[str, Tensor]) -> Samples:
         form = self.method.parameterization()
         return form.unfold({**self.shared, **tensors}, self.group, self.source.domain)
 
-    def advance(self, run: _Run) -> None:
+    def advance(self, run: Run) -> None:
         """One update of the set. Raises `Diverged`."""
         assert isinstance(self.method, Matching)
         states, rules = self.method.states(self.per_class), self.method.optimizers()
@@ -355,7 +235,7 @@ class _Task:
         run.tensors, run.moments, run.average, run.pool, run.step = tensors, moments, average, pool, run.step + 1
         run.losses.append(float(loss.detach()))
 
-    def _diverged(self, run: _Run, loss: float, reason: str = "") -> Diverged:
+    def _diverged(self, run: Run, loss: float, reason: str = "") -> Diverged:
         assert isinstance(self.method, Matching)
         rates = ", ".join(f"{name} {rule.lr:g}" for name, rule in self.method.optimizers().items())
         return Diverged(
@@ -363,7 +243,7 @@ class _Task:
             f"(at the first step {(run.losses or [loss])[0]:.4g}). Lower its step sizes (now {rates}).{reason}"
         )
 
-    def _averaged(self, run: _Run, tensors: Tensors) -> Tensors:
+    def _averaged(self, run: Run, tensors: Tensors) -> Tensors:
         """The running average of the learned tensors, moved; its first steps count in full, as in a plain mean."""
         assert isinstance(self.method, Matching)
         if (decay := self.method.averaging()) == 0:
@@ -374,13 +254,13 @@ class _Task:
             for name in self.method.optimizers()
         }
 
-    def validate(self, run: _Run) -> None:
+    def validate(self, run: Run) -> None:
         """Let the set as it is, and its running average, compete for the lowest validation error yet."""
         self._compete(run, run.tensors, {})
         if run.average:
             self._compete(run, {**run.tensors, **run.average}, {"average": True})
 
-    def _compete(self, run: _Run, tensors: Tensors, facts: Mapping[str, Any]) -> None:
+    def _compete(self, run: Run, tensors: Tensors, facts: Mapping[str, Any]) -> None:
         """Train one network on a set under each configuration; keep it where it does best yet on validation."""
         samples = self.unfold(tensors)
         learned = float(tensors["step_size"]) if "step_size" in tensors else None
@@ -413,7 +293,7 @@ class _Task:
         held_out = configuration.domain.apply(self.source.validation, self.source.domain)
         return error_and_loss(dynamics, trained.state, held_out)[0]
 
-    def finished(self, run: _Run, *, steps: int, seconds: float) -> SyntheticSet:
+    def finished(self, run: Run, *, steps: int, seconds: float) -> SyntheticSet:
         beside = self.method.auxiliary(self.scenes[0]) if isinstance(self.method, Matching) else {}
         kept = {name: tensor for name, tensor in (run.best or run.tensors).items() if name not in beside} | self.shared
         every = max(1, len(run.losses) // 200)
@@ -445,65 +325,3 @@ class _Task:
 def _placed(tensor: Tensor, device: torch.device | str, dtype: torch.dtype) -> Tensor:
     """A tensor on a device; of the floating type, unless it holds whole numbers."""
     return tensor.to(device, dtype if tensor.is_floating_point() else None)
-
-
-@contextlib.contextmanager
-def _checkpointing(folder: Path | None, identity: str, run: _Run) -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        if folder is None:
-            raise Interrupted(f"stopped at step {run.step}; without a folder nothing was kept.") from None
-        _save(folder, identity, run)
-        raise Interrupted(
-            f"stopped at step {run.step}; the checkpoint in {folder} is complete. Run the same command to go on."
-        ) from None
-
-
-def _save(folder: Path, identity: str, run: _Run) -> None:
-    """Write a new checkpoint whole, then drop the older ones: at any moment one complete checkpoint is there."""
-    moments = {f"moment.{n}.{i}": moment for n, parts in run.moments.items() for i, moment in enumerate(parts)}
-    tensors = {f"tensor.{name}": tensor for name, tensor in run.tensors.items()} | moments
-    for place, carry in enumerate(run.carries):
-        tensors |= {f"carry.{place}.{name}": tensor for name, tensor in carry.items()}
-    tensors |= {f"pool.{name}": tensor for name, tensor in run.pool.items()}
-    tensors |= {f"best.{name}": tensor for name, tensor in run.best.items()}
-    tensors |= {f"average.{name}": tensor for name, tensor in run.average.items()}
-    about = {"identity": identity, "step": run.step, "seconds": run.seconds}
-    about |= {"losses": run.losses, "candidates": run.candidates}
-    name = f"checkpoint-{identity[:16]}-{run.step:09d}"
-    write_tensors(folder, name, tensors, about)
-    for old in folder.glob(f"checkpoint-{identity[:16]}-*"):
-        if not old.name.startswith(name):
-            old.unlink(missing_ok=True)
-
-
-def _resume(folder: Path | None, identity: str, scenes: int) -> _Run | None:
-    """The newest complete checkpoint of this very run, if there is one."""
-    found = sorted(folder.glob(f"checkpoint-{identity[:16]}-*.json"), reverse=True) if folder else []
-    for manifest in found:
-        try:
-            tensors, about = read_tensors(manifest.parent, manifest.stem)
-        except (CorruptFile, MissingData):
-            continue
-        if about["identity"] != identity:
-            continue
-        parts: dict[str, Tensors] = {"tensor": {}, "pool": {}, "best": {}, "average": {}}
-        carries: list[Carry] = [{} for _ in range(scenes)]
-        moments: dict[str, dict[int, Tensor]] = {}
-        for key, tensor in tensors.items():
-            kind, _, name = key.partition(".")
-            if kind == "moment":
-                owner, _, index = name.rpartition(".")
-                moments.setdefault(owner, {})[int(index)] = tensor
-            elif kind == "carry":
-                place, _, name = name.partition(".")
-                carries[int(place)][name] = tensor
-            else:
-                parts[kind][name] = tensor
-        ordered = {owner: tuple(held[i] for i in sorted(held)) for owner, held in moments.items()}
-        return _Run(
-            parts["tensor"], ordered, carries, parts["pool"], about["step"], about["seconds"], about["losses"],
-            about["candidates"], parts["best"], parts["average"],
-        )  # fmt: skip
-    return None

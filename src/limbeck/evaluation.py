@@ -14,8 +14,9 @@ import torch
 
 from limbeck.configuration import Configuration
 from limbeck.digest import digest
-from limbeck.dynamics import Dynamics, Trained, error_and_loss, train_many
+from limbeck.dynamics import Dynamics, Trained, error_and_loss
 from limbeck.errors import Diverged, WrongPreprocessing
+from limbeck.replicates import train_many
 from limbeck.samples import Samples
 from limbeck.sources import Source, given_source
 from limbeck.store import read_record, write_record

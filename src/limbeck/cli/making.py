@@ -44,8 +44,8 @@ def distill(
 ) -> None:
     """Distil a source into a small synthetic set."""
     from limbeck.cli.pooling import pooled
+    from limbeck.cost import forecast
     from limbeck.distillation import distill as run
-    from limbeck.distillation import forecast
     from limbeck.sources import load_source
     from limbeck.store import safe_name
     from limbeck.variants import parse

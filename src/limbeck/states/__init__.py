@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from limbeck.configuration import Configuration
-from limbeck.dynamics import Buffers, Dynamics, State
+from limbeck.dynamics import Dynamics, State
+from limbeck.network import Buffers
 from limbeck.samples import Samples
 from limbeck.streams import stream
 from limbeck.surrogates import Moment

@@ -9,8 +9,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from limbeck.dynamics import Buffers, Dynamics, State, train
+from limbeck.dynamics import Dynamics, State, train
 from limbeck.errors import BadSetting
+from limbeck.network import Buffers
 from limbeck.samples import Samples
 from limbeck.states import Carry, ExpertPlan, Scene, States
 from limbeck.streams import derive, numpy_stream

@@ -220,7 +220,7 @@ class _Measuring:
         ), 0
 
     def _expert(self, cell: Cell) -> tuple[float, int]:
-        from limbeck.distillation import expert_seconds
+        from limbeck.cost import expert_seconds
         from limbeck.dynamics import Dynamics
         from limbeck.states import ExpertPlan
 
@@ -231,7 +231,7 @@ class _Measuring:
         return seconds * share, _blocks(size * plan.checkpoints) + BLOCK
 
     def _distill(self, cell: Cell) -> tuple[float, int]:
-        from limbeck.distillation import forecast as measured
+        from limbeck.cost import forecast as measured
 
         held, budget = cell.payload, cell.payload["budget"]
         steps, candidates = budget["steps"] or None, budget["candidates"]

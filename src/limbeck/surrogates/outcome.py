@@ -7,9 +7,9 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor
 
-from limbeck.dynamics import unroll
 from limbeck.samples import Samples
 from limbeck.surrogates import Moment, Surrogate
+from limbeck.unrolling import unroll
 
 
 class Outcome(Surrogate):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor
 
-from limbeck.dynamics import Memory, unroll
 from limbeck.samples import Samples
 from limbeck.surrogates import Moment, Surrogate
+from limbeck.unrolling import Memory, unroll
 
 
 class Trajectory(Surrogate):
