@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ import pytest
 from faked import DIVERGING, DYING, DYING_ONCE, QUICK, REFUSED
 from limbeck.errors import BadSetting, StoreFailure
 from limbeck.runners import run_study
+from limbeck.runners.ray import _on_node, _versions
 from limbeck.study import Cell, Study, StudyFolder, outcome, table, verify
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'limbeck[ray]'")
@@ -93,10 +95,13 @@ def test_a_cell_that_kills_its_worker_is_run_again_and_then_fails(cluster: Any, 
     assert "lost 2 times" in state.failures[0]["reason"]
 
 
-@pytest.mark.slow
-def test_checkpoints_in_the_scratch_folder_outlive_a_lost_worker(cluster: Any, tmp_path: Path) -> None:
+def test_checkpoints_in_the_scratch_folder_outlive_a_lost_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a node does with a cell, in processes of which the first two are killed in mid-work."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # killed ones leave their folders
+
     def distill(folder: StudyFolder, cell: Cell) -> dict[str, Any]:
-        """Each attempt finds what the ones before it left, and the first two are lost."""
         folder.work(cell.id).mkdir(parents=True, exist_ok=True)
         before = len(list(folder.work(cell.id).iterdir()))
         (folder.work(cell.id) / f"checkpoint{before}").touch()
@@ -104,13 +109,18 @@ def test_checkpoints_in_the_scratch_folder_outlive_a_lost_worker(cluster: Any, t
             os.kill(os.getpid(), signal.SIGKILL)
         return QUICK["distill"](folder, cell) | {"found": before}
 
-    scratch = tmp_path / "scratch"
-    folder = opened(tmp_path, TEXT.replace("sets = 2", "sets = 1").replace("[1, 2]", "[1]"))
-    state = run_study(folder, f"ray(scratch='{scratch}')", execute={**QUICK, "distill": distill})
-    assert state.complete
-    assert not state.failures
-    found = [folder.record(cell.id)["found"] for cell in folder.cells() if cell.kind == "distill"]
-    assert found == [2, 2]
+    scratch, folder = tmp_path / "scratch", opened(tmp_path)
+    cell = next(cell for cell in folder.cells() if cell.kind == "distill")
+    given = (cell.json(), _versions(), (folder.path / "study.json").read_bytes(), {"distill": distill}, str(scratch))
+    for lost in range(2):
+        if not (child := os.fork()):
+            _on_node(*given)
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+        assert len(list((scratch / cell.id).iterdir())) == lost + 1
+    record = _on_node(*given).unpack(folder)
+    assert record["found"] == 2
+    assert verify(folder.path) == []
     assert list(scratch.iterdir()) == []
 
 
@@ -158,6 +168,7 @@ import sys
 from pathlib import Path
 from faked import ASLEEP
 from limbeck.runners import run_study
+from limbeck.runners.ray import _on_node, _versions
 from test_ray import opened
 if __name__ == "__main__":
     run_study(opened(Path(sys.argv[1])), "ray", execute=ASLEEP)
