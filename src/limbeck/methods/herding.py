@@ -16,7 +16,8 @@ class Herding(Selection):
     """Real samples whose running mean stays nearest to their class's mean (Welling 2009).
 
     Step i takes argmin_x |(i + 1) mu - sum of the chosen - x|, in the prepared input space. Greedy and deterministic;
-    replicate sets herd towards the mean of a random `share` of each class.
+    replicate sets herd towards the mean of a random `share` of each class. On Fashion-MNIST it does not beat `k-means`
+    (docs/results/methods.md).
     """
 
     paper: ClassVar[str] = "welling2009herding"

@@ -17,7 +17,8 @@ class KCenter(Selection):
 
     From a random sample on, each next one is the sample farthest from all chosen ones, in the prepared input space. The
     largest distance of any sample to its nearest chosen one is at most twice the smallest possible. It favours
-    outliers, and the literature finds it below random at several sizes.
+    outliers, and the literature finds it below random at several sizes. On Fashion-MNIST at 10 a class so do we
+    (docs/results/methods.md).
     """
 
     paper: ClassVar[str] = "sener2018coreset"

@@ -24,6 +24,8 @@ class TESLA(MTT):
     What a sample does to the parameters of later steps, and through them to later gradients, is left out; `mtt` has the
     exact gradient at the same order of memory, so this is here to compare with. With `labels=soft` the set's labels are
     those that the expert at the end of the matched segment gives, renewed at every step. The paper takes 10000 steps.
+    In 20 s of a core on Fashion-MNIST, 24 updates at 10 a class, it beats neither `random` nor `k-means` there
+    (docs/results/methods.md).
     """
 
     paper: ClassVar[str] = "cui2023tesla"
