@@ -65,11 +65,11 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 INTRODUCTION = """\
 A set is given a number of seconds of one core for all that it needs: experts, teachers and updates. Two candidates
-are judged on validation samples on top of that, so "core seconds" is a little more. What is short here is time: the
-papers give hours of an accelerator, and methods that need experts, or an unrolled training an update, get few
-updates ("steps"). Selections take next to none of it. Above random and above k-means are differences of accuracy in
-points; the standard error of a difference is about the spreads' root mean square times .8. The settings are those
-that differ from the papers'."""
+are judged on validation samples on top of that, so "core seconds" is more, most for sets in tiles. What is short
+here is time: the papers give hours of an accelerator, and methods that need experts, or an unrolled training an
+update, get few updates ("steps"). Selections take next to none of it. Above random and above k-means are
+differences of accuracy in points; the standard error of a difference is about the spreads' root mean square times
+.8. The settings are those that differ from the papers'."""
 KEYS = ("source", "method", "per_class", "set", "seconds", "settings", "choosing")
 NEED_NORMS = ("sre2l",)  # distilled with batch norms, trained on without, as all
 LEFT_OUT = {"mgd3": "needs the weights of a latent diffusion model, which are not here"}
@@ -217,7 +217,9 @@ def table(rows: list[dict[str, Any]]) -> str:
     lines = ["# Every method at an equal budget", "", INTRODUCTION, ""]
     for (source, seconds, per_class), own in sorted(blocks.items()):
         lines += [f"## {source}, {per_class} per class, {seconds:g} s of one core a set", ""]
-        lines += _block(own)
+        days = " to ".join(sorted({row["date"] for row in own if "date" in row}))
+        command = f"python benchmarks/methods.py --source '{source}' --seconds {seconds:g} --per-class {per_class}"
+        lines += [f"`{command}`, {days}", "", *_block(own)]
     return "\n".join(lines)
 
 
@@ -280,9 +282,8 @@ def main() -> None:
             kept = row.get("refused") or [f"{a:.3f}" for a in row["validation"]]
             print(f"{number}/{len(left)} {task['method']} {task['settings']} k={task['per_class']}: {kept}", flush=True)
     text = table(rows) + (
-        f"`python benchmarks/methods.py {' '.join(a for a in sys.argv[1:] if a != '--table')}`, "
-        f"{datetime.date.today()}, {platform.machine()} {platform.system()}, one thread a process.\n"
-        "Accuracy is that of the last epoch on the test split; sets and step sizes were chosen on validation samples.\n"
+        f"{platform.machine()} {platform.system()}, one thread a process. Accuracy is that of the last epoch on the\n"
+        "test split; sets and step sizes (`--choose`, where its rows are there) were chosen on validation samples.\n"
     )
     print(text)
     if chosen.write:
