@@ -105,11 +105,10 @@ def errors(rows: list[dict[str, str]], method: str, arm: str) -> dict[str, float
 
 def interval(values: list[float]) -> str:
     """Mean [95 % t interval] over sets."""
-    import numpy as np
-    from scipy.stats import t as student
+    from limbeck.laws.guidance import mean_over_sets
 
-    half = student.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5
-    return f"{np.mean(values):+.1f} [{np.mean(values) - half:+.1f}, {np.mean(values) + half:+.1f}]"
+    found = mean_over_sets(values)
+    return f"{found.estimate:+.1f} [{found.low:+.1f}, {found.high:+.1f}]"
 
 
 def write() -> None:

@@ -99,13 +99,12 @@ def mean(arm: str, k: int) -> dict[int, float]:
 
 def interval(values: list[float]) -> str:
     """Mean [95 % t interval] over sets."""
-    import numpy as np
-    from scipy.stats import t as student
+    from limbeck.laws.guidance import mean_over_sets
 
     if len(values) < 2:
         return "-"
-    half = student.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5
-    return f"{np.mean(values):.2f} [{np.mean(values) - half:.2f}, {np.mean(values) + half:.2f}]"
+    found = mean_over_sets(values)
+    return f"{found.estimate:.2f} [{found.low:.2f}, {found.high:.2f}]"
 
 
 def tables() -> tuple[str, str]:

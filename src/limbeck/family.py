@@ -7,7 +7,7 @@ size where the average gap passes the target: there the worst configuration is t
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -112,9 +112,7 @@ class FamilyCampaign(Campaign):
             Addition(text, tuple(range(self.study.reference_seeds))),
         )
         proposal = self._proposal("new configuration", additions, "may be the worst and is far from what was measured")
-        if proposal is None:
-            return None
-        return Proposal(**{**vars(proposal), "configuration": self.study.evaluated[place].spec})
+        return proposal and replace(proposal, configuration=self.study.evaluated[place].spec)
 
     def _seeds(self, one: Standing, text: str) -> dict[int, int]:
         """Seeds asked for on each set of the size that was run under a configuration."""

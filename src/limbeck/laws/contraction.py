@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import t as student
 
 from limbeck.laws.estimate import Estimate
+from limbeck.laws.levels import t_quantile
 from limbeck.laws.notes import Note, PathCode
 from limbeck.measures.passage import Floats, Optimum, Passage
 from limbeck.streams import numpy_stream
@@ -97,7 +97,7 @@ def _slope(paths: list[Passage], optimum: float, level: float) -> tuple[Estimate
     lines = np.array([np.polyfit(x, y, 1) for x, y in points])
     slope, intercept = lines.mean(0)
     if len(points) >= 3:
-        half = student.ppf((1 + level) / 2, len(points) - 1) * lines[:, 0].std(ddof=1) / math.sqrt(len(points))
+        half = t_quantile(level, len(points) - 1) * lines[:, 0].std(ddof=1) / math.sqrt(len(points))
         return Estimate.of(slope, slope - half, slope + half), float(intercept)
     drawn = np.mean([_block_slopes(x, y) for x, y in points], axis=0)
     low, high = np.quantile(drawn[np.isfinite(drawn)], [(1 - level) / 2, (1 + level) / 2])

@@ -56,7 +56,8 @@ def recursion(passage: Passage, optimum: float, final_loss: float, mu: float | N
 
     A passage of every `span`-th step stands for the steps between: then the bound is an interpolation, not a proof.
     """
-    factor, entering, later = _accumulation(passage, passage.mu(optimum) if mu is None else mu)
+    factor, entering, later = passage.accumulation(passage.mu(optimum) if mu is None else mu)
+    entering = entering / 2
     curved = np.clip(passage.rate * passage.curvature - 1, 0, None) * passage.direction
     bound = [passage.loss[0] - optimum]
     for own_factor, added in zip(factor, entering * (passage.error + curved), strict=True):
@@ -70,16 +71,6 @@ def recursion(passage: Passage, optimum: float, final_loss: float, mu: float | N
         curvature=float(later @ (entering * curved)),
         longest=float((passage.rate * passage.curvature).max()),
     )
-
-
-def _accumulation(passage: Passage, mu: Floats | float) -> tuple[Floats, Floats, Floats]:
-    """What a span of steps leaves of the bound before it, lets in of a squared error, and what is left of that at T."""
-    once = np.clip(1 - passage.rate * mu, 0, None)
-    factor = once**passage.span
-    with np.errstate(divide="ignore", invalid="ignore"):
-        entering = np.where(once < 1, (1 - factor) / (1 - once), passage.span) * passage.rate / 2
-    later = np.append(np.cumprod(factor[::-1])[::-1][1:], 1.0)
-    return factor, entering, later
 
 
 @dataclass(frozen=True)
@@ -184,9 +175,9 @@ def decompose(measured: Measured) -> Decomposition:
 
 
 def _fluctuation(passage: Passage, optimum: float) -> float:
-    _, entering, later = _accumulation(passage, passage.mu(optimum))
+    _, entering, later = passage.accumulation(passage.mu(optimum))
     random = passage.variance * (1 / passage.samples - 1 / passage.population)
-    return float(later @ (entering * random))
+    return float(later @ (entering / 2 * random))
 
 
 def _advice(parts: dict[str, float], fluctuation: float | None, longest: float) -> tuple[str, ...]:

@@ -56,11 +56,8 @@ def first_order(passage: Passage, mu: float, measured: float, steepness: float |
     steps between.
     """
     slope = float(np.sqrt(passage.gradient.max())) if steepness is None else steepness
-    once = np.clip(1 - passage.rate * mu, 0, None)
-    factor = once**passage.span
-    with np.errstate(divide="ignore", invalid="ignore"):
-        entering = np.where(once < 1, (1 - factor) / (1 - once), passage.span) * passage.rate
-    carried = slope * entering * np.append(np.cumprod(factor[::-1])[::-1][1:], 1.0)
+    _, entering, later = passage.accumulation(mu)
+    carried = slope * entering * later
     known = bool(np.isfinite(passage.variance).all())
     constant = float(carried @ np.sqrt(passage.variance)) if known else None
     share = max(1 / passage.samples - 1 / passage.population, 0.0)

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import t as student
 from scipy.stats import ttest_ind
 
 from limbeck.laws.estimate import Estimate
+from limbeck.laws.levels import t_quantile
 from limbeck.laws.multiplicity import holm
 
 RANDOM = "random"
@@ -117,7 +117,7 @@ def mean_over_sets(values: Sequence[float]) -> Estimate:
     if n < 2:
         return Estimate.of(values[0] if values else None)
     mean = float(np.mean(values))
-    half = float(student.ppf((1 + LEVEL) / 2, n - 1)) * float(np.std(values, ddof=1)) / math.sqrt(n)
+    half = t_quantile(LEVEL, n - 1) * float(np.std(values, ddof=1)) / math.sqrt(n)
     return Estimate.of(mean, mean - half, mean + half)
 
 

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import f as f_distribution
 from scipy.stats import rankdata
-from scipy.stats import t as student
 
 from limbeck.errors import BadData
 from limbeck.laws.estimate import Estimate
+from limbeck.laws.levels import t_quantile
 from limbeck.streams import numpy_stream
 
 Floats = NDArray[np.float64]
@@ -149,7 +149,7 @@ def _dummies(labels: Sequence[object]) -> Floats:
 
 def _estimate(line: Line, row: Floats, level: float) -> Estimate:
     value, se = float(row @ line.coefficients), math.sqrt(max(float(row @ line.covariance @ row), 0.0))
-    half = float(student.ppf((1 + level) / 2, line.df)) * se
+    half = t_quantile(level, line.df) * se
     return Estimate.of(value, value - half, value + half)
 
 
@@ -164,7 +164,7 @@ def _ratio(line: Line, top: Floats, bottom: Floats, first: str, second: str) -> 
     """Slope ratio with Fieller's interval: all r at which top - r bottom is not significantly different from zero."""
     a, b = float(top @ line.coefficients), float(bottom @ line.coefficients)
     va, vb, c = (float(u @ line.covariance @ v) for u, v in ((top, top), (bottom, bottom), (top, bottom)))
-    t2 = float(student.ppf(0.95, line.df)) ** 2
+    t2 = t_quantile(0.90, line.df) ** 2
     square, linear, constant = b * b - t2 * vb, a * b - t2 * c, a * a - t2 * va
     discriminant = linear**2 - square * constant
     estimate = a / b if b else math.nan

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from limbeck.errors import BadData
-from limbeck.laws.guidance import Line, guidance
+from limbeck.laws.guidance import DISTINCT, Line, guidance
 from limbeck.laws.interchange import Ancova, ancova, leave_one_method_out, partial_rank_correlation
 from limbeck.laws.surrogates import decline, transfer_loss
 
@@ -138,7 +138,7 @@ def _sentence(lines: Sequence[Line], judged: Mapping[str, Any]) -> str:
     said = []
     for k in dict.fromkeys(line.k for line in lines):
         own = [line for line in lines if line.k == k]
-        near = sum(line.p is None or line.p >= 0.05 for line in own)
+        near = sum(line.p is None or line.p >= DISTINCT for line in own)
         best, advised = (next(line for line in own if getattr(line, name)) for name in ("best", "advised"))
         gap = 100 * (best.gap.estimate or 0.0)
         more = 100 * ((advised.gap.estimate or 0.0) - (best.gap.estimate or 0.0))

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import t as student
 
 from limbeck.errors import BadData
 from limbeck.laws.estimate import Estimate
+from limbeck.laws.levels import t_quantile
 from limbeck.measures.passage import Floats
 from limbeck.streams import numpy_stream
 
@@ -92,5 +92,5 @@ def transfer_loss(
     va, vb = a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)
     value, se = float(a.mean() - b.mean()), math.sqrt(va + vb)
     df = (va + vb) ** 2 / (va**2 / (len(a) - 1) + vb**2 / (len(b) - 1)) if se > 0 else len(a) + len(b) - 2
-    half = float(student.ppf(0.975, df)) * se
+    half = t_quantile(0.95, df) * se
     return Estimate.of(value, value - half, value + half)

@@ -59,13 +59,23 @@ class Passage:
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(excess > 0, self.gradient / (2 * excess), 0.0)
 
+    def accumulation(self, mu: Floats | float) -> tuple[Floats, Floats, Floats]:
+        """How errors add up where a step of `rate` leaves 1 - rate mu of what was there, (m,) each.
+
+        What a span of steps leaves of that before it, `prod (1 - rate mu)`; what of an error it lets in, `sum rate
+        prod (1 - rate mu)` over its steps; and what all later spans leave of it.
+        """
+        once = np.clip(1 - self.rate * mu, 0, None)
+        factor = once**self.span
+        with np.errstate(divide="ignore", invalid="ignore"):
+            entering = np.where(once < 1, (1 - factor) / (1 - once), self.span) * self.rate
+        return factor, entering, np.append(np.cumprod(factor[::-1])[::-1][1:], 1.0)
+
     def weights(self, mu: float | None = None) -> Floats:
         """w_t of the alignment discrepancy, summing to 1: rate_t prod_(s > t) (1 - rate_s mu), which forgets a mismatch
         as fast as training does. Without `mu`, rate_t: every stretch of the path counts alike."""
-        factor = np.clip(1 - self.rate * (mu or 0.0), 0, 1)
-        within = np.where(factor < 1, (1 - factor**self.span) / np.where(factor < 1, 1 - factor, 1), self.span)
-        later = np.append(np.cumprod((factor**self.span)[::-1])[::-1][1:], 1.0)
-        weights = self.rate * within * later
+        _, entering, later = self.accumulation(mu or 0.0)
+        weights = entering * later
         return weights / weights.sum()
 
     def discrepancy(self, mu: float | None = None) -> float:

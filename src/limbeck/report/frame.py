@@ -58,24 +58,42 @@ def last_k(held: Sequence[Point], fitted: Sequence[Law], target: float | None) -
 
 def axes(frame: Frame) -> str:
     """Both axes with their ticks, the rules behind the chart, and their titles."""
-    right = frame.width - frame.right
+    rules = [
+        (frame.y(gap), f"{100 * gap:g}".replace("-", "−"), abs(gap) < 1e-9)
+        for gap in round_steps(frame.low, frame.high)
+    ]
+    ticks = [(frame.x(k), count(k)) for k in frame.levels]
+    ends = frame.left, frame.width - frame.right, frame.top + frame.inner_height
+    return ruled(*ends, rules, ticks, "gap, percentage points", "samples in the set, k")
+
+
+def ruled(
+    left: float,
+    end: float,
+    foot: float,
+    rules: Sequence[tuple[float, str, bool]],
+    ticks: Sequence[tuple[float, str]],
+    up: str,
+    across: str,
+) -> str:
+    """Two axes: at each height a rule with its words, strong where it is the zero line; ticks below, titles at both.
+
+    Words that would run into those before them are left out.
+    """
     parts = []
-    for gap in round_steps(frame.low, frame.high):
-        y = frame.y(gap)
-        css = "zero" if abs(gap) < 1e-9 else "rule"
-        parts.append(f'<line class="{css}" x1="{frame.left}" x2="{right:.1f}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(label(frame.left - 6, y + 3.5, f"{100 * gap:g}".replace("-", "−"), "tick", "end"))
-    parts.append(label(0, 10, "gap, percentage points", "unit"))
-    foot = frame.top + frame.inner_height
+    for y, words, zero in rules:
+        css = "zero" if zero else "rule"
+        parts.append(f'<line class="{css}" x1="{left}" x2="{end:.1f}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(label(left - 6, y + 3.5, words, "tick", "end"))
+    parts.append(label(0, 10, up, "unit"))
     taken = -math.inf
-    for k in frame.levels:
-        x = frame.x(k)
+    for x, words in ticks:
         parts.append(f'<line class="tickline" x1="{x:.1f}" x2="{x:.1f}" y1="{foot:.1f}" y2="{foot + 4:.1f}"/>')
-        wide = 6.5 * len(count(k)) / 2
+        wide = 6.5 * len(words) / 2
         if x - wide > taken:
-            parts.append(label(x, foot + 17, count(k), "tick", "middle"))
+            parts.append(label(x, foot + 17, words, "tick", "middle"))
             taken = x + wide + 3
-    parts.append(label(frame.left + frame.inner_width / 2, foot + 33, "samples in the set, k", "axis", "middle"))
+    parts.append(label((left + end) / 2, foot + 33, across, "axis", "middle"))
     return "".join(parts)
 
 

@@ -6,8 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from limbeck.report.frame import round_steps
-from limbeck.report.ink import label
+from limbeck.report.frame import round_steps, ruled
 
 
 @dataclass(frozen=True)
@@ -48,23 +47,10 @@ class Plane:
 
 def ground(plane: Plane, across: str, up: str, write_up: Callable[[float], str] = "{:g}".format) -> str:
     """Both axes with their ticks, the rules behind the chart, and their titles."""
-    parts = []
-    for value in round_steps(plane.y_low, plane.y_high):
-        y = plane.y(value)
-        css = "zero" if value == plane.y_low else "rule"
-        parts.append(f'<line class="{css}" x1="{plane.left}" x2="{plane.end:.1f}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(label(plane.left - 6, y + 3.5, write_up(value), "tick", "end"))
-    taken = -math.inf
-    for value in _steps_across(plane):
-        x, words = plane.x(value), f"{value:g}"
-        parts.append(f'<line class="tickline" x1="{x:.1f}" x2="{x:.1f}" y1="{plane.foot}" y2="{plane.foot + 4}"/>')
-        wide = 6.5 * len(words) / 2
-        if x - wide > taken:
-            parts.append(label(x, plane.foot + 17, words, "tick", "middle"))
-            taken = x + wide + 3
-    parts.append(label(0, 10, up, "unit"))
-    parts.append(label((plane.left + plane.end) / 2, plane.foot + 33, across, "axis", "middle"))
-    return "".join(parts)
+    heights = round_steps(plane.y_low, plane.y_high)
+    rules = [(plane.y(value), write_up(value), value == plane.y_low) for value in heights]
+    ticks = [(plane.x(value), f"{value:g}") for value in _steps_across(plane)]
+    return ruled(plane.left, plane.end, plane.foot, rules, ticks, up, across)
 
 
 def _steps_across(plane: Plane) -> list[float]:
