@@ -260,7 +260,7 @@ def test_too_few_images_for_tiles_are_refused_with_the_number_needed() -> None:
 def test_a_factor_asked_for_is_refused_for_vectors_and_a_default_one_left_out() -> None:
     source = blobs((6,), [20] * 3)
     with pytest.raises(NotApplicable, match=r"vectors of 6.*Methods that can run here: .*dm"):
-        distill(source, "idm(steps=1, factor=2)", SMALL, 2)
+        distill(source, "idm(steps=1, factor=3)", SMALL, 2)
     made = distill(source, "idm(steps=1)", SMALL, 2, candidates=1)
     assert made.method == "idm(steps=1)"
     assert made.parameterization == "pixels"

@@ -59,6 +59,10 @@ class Variant(BaseModel):
         settings = [f"{key}={_written(value[key])}" for key in told]
         return self.variant_name() + (f"({', '.join(settings)})" if settings else "")
 
+    def at_default(self, setting: str) -> bool:
+        """Whether a setting has its default value, written out (as the cells of a study have it) or not."""
+        return bool(getattr(self, setting) == type(self).model_fields[setting].default)
+
     @classmethod
     def summary(cls) -> str:
         """The first sentence of the docstring."""

@@ -142,12 +142,12 @@ class Matching(Method):
         return Tiles(factor=self.factor, labels=self.labels) if self.factor > 1 else Pixels(labels=self.labels)
 
     def suited(self, domain: Domain) -> Method:
-        """Vectors have no tiles: unless a factor was asked for, each stored one is a sample."""
-        tiled = self.factor > 1 and "factor" not in self.model_fields_set
+        """Vectors have no tiles: unless another factor was asked for, each stored one is a sample."""
+        tiled = self.factor > 1 and self.at_default("factor")
         return self.with_settings(factor=1) if tiled and not domain.is_image else self
 
     def check(self, configuration: Configuration, domain: Domain, per_class: int) -> None:
-        if (self.latent or self.decoder) and self.factor > 1 and "factor" in self.model_fields_set:
+        if (self.latent or self.decoder) and self.factor > 1 and not self.at_default("factor"):
             raise BadSetting("samples are stored as codes or in tiles. Leave out latent and decoder, or factor.")
         self.parameterization().check(domain)
         if self.labels == "soft" and not self.surrogate().reads_labels:
@@ -203,11 +203,11 @@ class Matching(Method):
         return rules
 
     def views(self, domain: Domain) -> str:
-        """The augmentation, where the domain has one: vectors keep only what was asked for by name.
+        """The augmentation; the default one is of images alone, so vectors have none.
 
-        Raises `NotApplicable` for an image augmentation that was set for vectors.
+        Raises `NotApplicable` for another image augmentation that was set for vectors.
         """
-        if not domain.is_image and "augmentation" not in self.model_fields_set:
+        if not domain.is_image and self.at_default("augmentation"):
             return "none"
         make("augmentations", self.augmentation).check(domain)
         return self.augmentation

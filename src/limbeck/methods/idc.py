@@ -50,7 +50,7 @@ class IDC(Matching):
 
     def dynamics_configuration(self, configuration: Configuration, domain: Domain, per_class: int) -> Configuration:
         self.views(domain)
-        kept = domain.is_image or "network_augmentation" in self.model_fields_set
+        kept = domain.is_image or not self.at_default("network_augmentation")
         return configuration.replace(
             optimizer=make("optimizers", f"sgd(lr={self.lr_network}, weight_decay=5e-4)"),
             augmentation=make("augmentations", self.network_augmentation if kept else "none"),

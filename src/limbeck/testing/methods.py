@@ -177,6 +177,8 @@ def takes_vectors_or_says_who_does(name: str) -> None:
     if made is not None:
         assert made.samples().x.shape[1:] == (12,)
         assert torch.isfinite(made.samples().x).all()
+        written_out = make("methods", tiny(name).full_spec)  # as the cells of a study have it
+        assert torch.equal(tried(name, _vectors(), method=written_out).samples().x, made.samples().x)
         return
     words = refusal.replace(",", " ").replace(".", " ").split()
     named = [other for other in members("methods") if other in words]
