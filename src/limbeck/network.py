@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
+from torch.func import vmap
 
 from limbeck.architectures import ACTIVATIONS
 from limbeck.ensemble import Ensemble
@@ -36,6 +37,7 @@ class Network:
         self._sizes = [parameter.numel() for _, parameter in named]
         linear = [part for part in self.module.modules() if isinstance(part, nn.Linear)]
         self._head = linear[-1] if linear else None
+        self._places = _places(self.module)
         self._ensemble = Ensemble.of(self.module)
         self._first_block = FirstBlock.of(self.module)
         self._sample_dimensions = sample_dimensions
@@ -88,8 +90,29 @@ class Network:
         return self._first_block if self._first_block and self._first_block.pays(x) else self.module
 
     def _called(self, module: nn.Module, vector: Tensor, buffers: Buffers, x: Tensor, training: bool = False) -> Tensor:
-        self.module.train(training)
-        return functional_call(module, (self.unflatten(vector), buffers), (x,))
+        if self.module.training != training:
+            self.module.train(training)
+        with self._lent(self.unflatten(vector), buffers):
+            logits: Tensor = module(x)
+        return logits
+
+    @contextmanager
+    def _lent(self, *tensors: Mapping[str, Tensor]) -> Iterator[None]:
+        """The module with given parameters and buffers in the place of its own, as `torch.func.functional_call` has it.
+
+        That looks every place up by its name at each call, which takes longer than a small network's arithmetic.
+        """
+        own = []
+        try:
+            for named in tensors:
+                for name, tensor in named.items():
+                    for held, key in self._places[name]:
+                        own.append((held, key, held[key]))
+                        held[key] = tensor
+            yield
+        finally:
+            for held, key, before in reversed(own):
+                held[key] = before
 
     def stacked_logits(self, vectors: Tensor, buffers: Buffers, x: Tensor, training: bool = False) -> Tensor:
         """Logits (networks, n, classes) of networks (networks, p) with stacked buffers.
@@ -152,7 +175,8 @@ class Network:
 
         hooks = [layer.register_forward_hook(note) for layer in self.module.modules()]
         try:
-            module.eval()(sample)
+            self.module.eval()
+            module(sample)
         finally:
             for hook in hooks:
                 hook.remove()
@@ -180,3 +204,16 @@ class Network:
 def copied(buffers: Buffers) -> Buffers:
     """Buffers of their own memory, which a training may change."""
     return {name: buffer.clone() for name, buffer in buffers.items()}
+
+
+def _places(module: nn.Module) -> dict[str, list[tuple[dict[str, Any], str]]]:
+    """Where a module holds each of its parameters and buffers, by the name of the first; several places where shared."""
+    tensors = [*module.named_parameters(), *module.named_buffers()]
+    names = {id(tensor): name for name, tensor in tensors}
+    found: dict[str, list[tuple[dict[str, Any], str]]] = {name: [] for name, _ in tensors}
+    for part in module.modules():
+        for held in (part._parameters, part._buffers):
+            for key, tensor in held.items():
+                if tensor is not None:
+                    found[names[id(tensor)]].append((held, key))
+    return found
