@@ -1,8 +1,9 @@
 """Write a finished study down as a short page: who beats whom, the laws, what they foretold, what was not confirmed.
 
-    python benchmarks/study_page.py runs/fashion-mnist --write
+    python benchmarks/study_page.py studies/fashion-mnist.toml --folder runs/fashion-mnist --write
 
-puts `<study>.md`, `<study>.csv` and `<study>.png` into docs/results. Two methods are compared at one k and
+puts `<study>.md`, `<study>.csv` and `<study>.png` into docs/results; without a folder the rows are those of the CSV
+there, and the page is written anew from them. Two methods are compared at one k and
 configuration by the means of their sets: Welch's 95 % interval of the difference, the variance of a set's mean pooled
 over configurations at the same method and k (three sets alone say little of it); significance is Holm-adjusted.
 """
@@ -22,11 +23,11 @@ import numpy as np
 from scipy.stats import t
 from statsmodels.stats.multitest import multipletests
 
-from limbeck.laws import answer
+from limbeck.laws import answer, read_rows
 from limbeck.planner import plan
 from limbeck.plots import law_figure
 from limbeck.sources import load_source
-from limbeck.study import StudyFolder, status, table, table_csv
+from limbeck.study import Study, StudyFolder, table, table_csv
 
 Row = Mapping[str, Any]
 BASELINES = ("random", "k-means")
@@ -138,8 +139,7 @@ def law_table(fits: Sequence[Mapping[str, Any]]) -> list[str]:
 def findings(fits: Sequence[Mapping[str, Any]], against: Mapping[str, list[dict[str, Any]]]) -> list[str]:
     """What was confirmed and what was not, counted."""
     left = [d["leave_largest_out"] for fit in fits if (d := fit.get("diagnostics")) and d.get("leave_largest_out")]
-    inside = sum(one["inside"] for one in left)
-    errors = [100 * one["error"] for one in left]
+    straight = [one["straight"] for one in left]
     exponents = [fit["exponent"]["estimate"] for fit in fits if fit["exponent"]["estimate"] is not None]
     codes = [{note["code"] for note in fit["notes"]} for fit in fits]
     said = []
@@ -159,9 +159,8 @@ def findings(fits: Sequence[Mapping[str, Any]], against: Mapping[str, list[dict[
         "bound's 1/2 over the k measured."
     )
     said.append(
-        f"- Foretelling the largest k from the others: inside the 95 % interval in {inside} of {len(left)} laws; root "
-        f"mean square error {root_mean_square(errors):.2f} points; foretold above what was measured in "
-        f"{sum(error < 0 for error in errors)}."
+        "- Foretelling the largest k from the others, the exponent allowed to change with k ([bend.md](bend.md)): "
+        f"{how_foretold(left)}; by a straight law: {how_foretold(straight)}."
     )
     said.append(
         f"- Not confirmed: {sum('lack_of_fit' in code for code in codes)} of {len(fits)} laws misfit their levels by "
@@ -169,6 +168,15 @@ def findings(fits: Sequence[Mapping[str, Any]], against: Mapping[str, list[dict[
         f"{sum('floor_not_seen' in code for code in codes)}."
     )
     return said
+
+
+def how_foretold(left: Sequence[Mapping[str, Any]]) -> str:
+    """How often a left-out level was inside of its interval, by how much it was missed, and to which side."""
+    errors = [100 * one["error"] for one in left]
+    return (
+        f"inside the 95 % interval in {sum(one['inside'] for one in left)} of {len(left)} laws, root mean square error "
+        f"{root_mean_square(errors):.2f} points, too high in {sum(error < 0 for error in errors)}"
+    )
 
 
 def root_mean_square(values: Sequence[float]) -> float:
@@ -199,7 +207,11 @@ def other_laws(rows: Sequence[Row], fits: Sequence[Mapping[str, Any]], samples: 
         {**row, "k": round(1000 / (1 / row["k"] - 1 / samples)) if row["k"] and row["k"] < samples else row["k"]}
         for row in rows
     ]
-    left = [(fit.get("diagnostics") or {}).get("leave_largest_out") for fit in answer(corrected)["fits"]]
+    left = [
+        one["straight"]
+        for fit in answer(corrected)["fits"]
+        if (one := (fit.get("diagnostics") or {}).get("leave_largest_out"))
+    ]
     return [
         "- Laws weighed by AICc, mean Akaike weight: "
         + ", ".join(f"{name} {sum(weights[name]) / len(fits):.2f}" for name in ranked)
@@ -207,14 +219,13 @@ def other_laws(rows: Sequence[Row], fits: Sequence[Mapping[str, Any]], samples: 
         f"- Averaged over these laws, the largest k foretold from the others is inside in {inside} of {len(errors)}, "
         f"root mean square error {root_mean_square(errors):.2f} points.",
         f"- With 1/k - 1/n in place of 1/k (n = {samples:,} real samples: what the fluctuation of random subsets "
-        f"follows), the largest k is inside in {sum(one['inside'] for one in left if one)} of {len(left)}, root mean "
-        f"square error {root_mean_square([100 * one['error'] for one in left if one]):.2f} points.",
+        f"follows), a straight law: {how_foretold(left)}.",
     ]
 
 
-def page(folder: StudyFolder, stem: str) -> str:
+def page(study: Study, rows: Sequence[Row]) -> str:
     """The page in Markdown."""
-    study, rows = folder.study, table(folder)
+    stem = study.name
     means = set_means(rows)
     fits = answer(rows, [study.target_gap])["fits"]
     against = {baseline: comparisons(means, baseline) for baseline in BASELINES}
@@ -222,7 +233,7 @@ def page(folder: StudyFolder, stem: str) -> str:
     for row in rows:
         if row["method"] == "reference":
             references[row["configuration"]].append(row["error"])
-    trainings, spent = len(rows), status(folder).seconds_spent
+    spent = sum(row["cost_seconds"] for row in rows)
     return "\n".join(
         [
             f"# {study.name}: gaps, laws and who beats whom",
@@ -231,7 +242,7 @@ def page(folder: StudyFolder, stem: str) -> str:
             "",
             f"![gap against k, a panel a configuration]({stem}.png)",
             "",
-            f"{trainings} trainings: {study.sets} sets a method and k, {study.seeds} seed(s) a set and configuration, "
+            f"{len(rows)} trainings: {study.sets} sets a method and k, {study.seeds} seed(s) a set and configuration, "
             f"{study.reference_seeds} full-data references a configuration; {spent / 60:.0f} minutes of one core. Sets "
             f"were distilled under `{study.distilled.spec}`. Test error after the last step; no choice was made on "
             f"test data. Every training is a line of [{stem}.csv]({stem}.csv).",
@@ -260,14 +271,15 @@ def page(folder: StudyFolder, stem: str) -> str:
             "",
             "## Laws",
             "",
-            f"Required k is for a gap of {100 * study.target_gap:g} points. Intervals: profile sets, 95 %.",
+            f"Required k is for a gap of {100 * study.target_gap:g} points. Intervals: profile sets, 95 %; those of "
+            "required k and of what is foretold allow for a bend, floor and exponent are a straight law's.",
             "",
             *law_table(fits),
             "",
             "## How to repeat it",
             "",
-            f"`limbeck study run studies/{study.name}.toml`, then `python benchmarks/study_page.py runs/{study.name} "
-            f"--write`. {datetime.date.today()}, torch on a CPU, one thread.",
+            f"`limbeck study run studies/{stem}.toml`, then `python benchmarks/study_page.py studies/{stem}.toml "
+            f"--folder runs/{stem} --write`. Page of {datetime.date.today()}; torch on a CPU, one thread.",
             "",
         ]
     )
@@ -275,20 +287,34 @@ def page(folder: StudyFolder, stem: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, nargs="?", default=Path("runs/digits"), help="the folder of a study")
+    parser.add_argument("study", type=Path, help="the study's file")
+    parser.add_argument("--folder", type=Path, help="the folder of its run; otherwise its CSV in docs/results is read")
     parser.add_argument("--write", action="store_true", help="write into docs/results")
     chosen = parser.parse_args()
-    folder = StudyFolder(chosen.folder)
-    stem = folder.study.name
-    text = page(folder, stem)
+    study = Study.load(chosen.study)
+    kept = RESULTS / f"{study.name}.csv"
+    rows = table(StudyFolder(chosen.folder)) if chosen.folder else numbers(read_rows(kept))
+    text = page(study, rows)
     if not chosen.write:
         print(text)
         return
-    rows = table(folder)
-    (RESULTS / f"{stem}.md").write_text(text)
-    (RESULTS / f"{stem}.csv").write_text(table_csv(rows))
-    fits = answer(rows, [folder.study.target_gap])["fits"]
-    law_figure(fits, rows, RESULTS / f"{stem}.png", gap=folder.study.target_gap)
+    (RESULTS / f"{study.name}.md").write_text(text)
+    if chosen.folder:
+        kept.write_text(table_csv(rows))
+    fits = answer(rows, [study.target_gap])["fits"]
+    law_figure(fits, rows, RESULTS / f"{study.name}.png", gap=study.target_gap)
+
+
+def numbers(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Rows of a CSV file with their numbers as numbers, and nothing as None."""
+    texts = ("method", "configuration", "source")
+    whole = ("k", "per_class", "set", "seed", "flops", "bytes", "training_seed")
+    found = []
+    for row in rows:
+        own: dict[str, Any] = {name: value or None for name, value in row.items()}
+        own |= {name: float(value) for name, value in own.items() if value and name not in texts}
+        found.append(own | {name: int(float(value)) for name in whole if (value := row.get(name))})
+    return found
 
 
 if __name__ == "__main__":

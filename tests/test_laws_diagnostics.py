@@ -151,7 +151,9 @@ def test_leaving_the_largest_k_out_predicts_it_from_the_others() -> None:
     alone = fit_scaling(k[kept], gap[kept], sets[kept], reference_errors=references)
     assert found.k == 500
     assert found.measured == pytest.approx(gap[~kept].mean())
-    assert found.predicted.estimate == pytest.approx(alone.gap(500).estimate, abs=2e-3)
+    assert found.predicted.estimate == pytest.approx(alone.foretold.gap(500).estimate, abs=2e-3)
+    assert found.straight is not None
+    assert found.straight.predicted.estimate == pytest.approx(alone.gap(500).estimate, abs=2e-3)
     assert found.error == pytest.approx(found.measured - (found.predicted.estimate or 0))
 
 
@@ -271,12 +273,13 @@ def test_lower_the_floor_where_the_curve_is_flat_and_raise_k_where_it_is_steep()
 
 
 def test_required_k_says_what_it_is_worth() -> None:
-    found = fit(QUIET, 12)
+    found = fit(QUIET, 13)
     assert required_k(found, 0.11).refusal == ""
     refused = required_k(found, 0.05)
     assert "not reachable" in refused.refusal
     assert [note.code for note in refused.notes] == [Code.unreachable]
-    assert [note.code for note in required_k(found, found.best.floor + 0.002).notes] == [Code.extrapolation]
+    far = found.foretold.gap(20 * found.largest_k).estimate or 0
+    assert [note.code for note in required_k(found, far).notes] == [Code.extrapolation]
     assert [note.code for note in required_k(found, 0.4).notes] == [Code.reached_below_smallest_k]
 
 

@@ -18,7 +18,7 @@ from limbeck.campaign import Campaign, Law, pursue, read_budget, read_until
 from limbeck.errors import BadSetting
 from limbeck.laws import Estimate, ScalingFit, fit_scaling
 from limbeck.laws.cloud import cloud
-from limbeck.laws.outlook import Outlook, Reading, outlook, through
+from limbeck.laws.outlook import Outlook, Reading, outlook
 from limbeck.laws.planning import Candidate, choose, new_reference, new_seed, new_set
 from limbeck.laws.projection import quadratic
 from limbeck.runners import OnDone, run_study
@@ -74,7 +74,7 @@ def test_the_profile_through_a_required_k_is_the_least_misfit_of_all_such_laws()
     found = fit(World(), 8)
     about = outlook(found, 0.12, draws=2)
     q = quadratic(found.levels, about.exponents, shift_variance=found.profile.shift_variance, mean=about.means)
-    profiled = through(q, about.ks / found.smallest_k, 0.12)
+    profiled = q.through((about.ks / found.smallest_k)[:, None] ** -about.exponents, 0.12).min(-1)
     floors = np.linspace(0, 0.12, 20001)[:, None]
     for place in (3, 20, 36):
         fall = (about.ks[place] / found.smallest_k) ** -about.exponents

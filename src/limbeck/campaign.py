@@ -92,8 +92,8 @@ class Campaign:
                 except BadData:
                     fit = None
                 known = fit is not None and fit.region is not None
-                need = fit.required_k(self.gap) if fit is not None else Estimate.of(None)
-                chance = fit.unreachable(self.gap) if fit is not None and known else None
+                need = fit.foretold.required_k(self.gap) if fit is not None else Estimate.of(None)
+                chance = fit.foretold.unreachable(self.gap) if fit is not None and known else None
                 found.append(Law(method.full_spec, configuration.full_spec, name, fit if known else None, need, chance))
         return found
 

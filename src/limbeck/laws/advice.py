@@ -109,10 +109,10 @@ def _per_class(need: Estimate, classes: int | None) -> Estimate | None:
 
 def _reach(fit: ScalingFit, other: ScalingFit | None, gap: float) -> list[tuple[str, str]]:
     """Raise k or lower the floor, by what each would gain; whose floor it is, by random's."""
-    need, chance = required_k(fit, gap).k, fit.unreachable(gap)
+    need, chance = required_k(fit, gap).k, fit.foretold.unreachable(gap)
     if need.estimate is None or chance >= DECIDED:
         sure = f"with confidence {100 * chance:.0f} %"
-        if other is not None and other.unreachable(gap) >= 0.5:
+        if other is not None and other.foretold.unreachable(gap) >= 0.5:
             own = "" if other is fit else f", and that of random samples ({other.floor.text(2)}) is too"
             message = (
                 f"Train longer or change the configuration: the floor {fit.floor.text(2)} is above the target, {sure}"

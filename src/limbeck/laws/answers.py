@@ -112,7 +112,7 @@ def _group(group: Group, gaps: list[float], at: list[float], settings: dict[str,
         **head,
         **fit.to_dict(),
         "required_k": [one.to_dict() for one in required],
-        "predictions": [{"k": k, **fit.gap(k).to_dict()} for k in at],
+        "predictions": [{"k": k, **fit.foretold.gap(k).to_dict()} for k in at],
         "notes": _plain(notes),
         **measured,
         "constant": fit.constant,
@@ -121,6 +121,7 @@ def _group(group: Group, gaps: list[float], at: list[float], settings: dict[str,
         "degrees_of_freedom": fit.profile.df,
         "level": fit.level,
         "curve": _curve(fit),
+        "straight": _straight(fit, gaps, at),
         **_other_exponent(group.levels, gaps, at, settings),
         "alternatives": compare(fit.levels, at).to_dict(),
         "diagnostics": _diagnostics(fit),
@@ -158,7 +159,17 @@ def _levels(levels: Levels) -> list[dict[str, float]]:
 def _curve(fit: ScalingFit) -> list[dict[str, float | None]]:
     """The law over the k measured and a factor of three beyond, with its interval: what a figure draws."""
     ks = np.geomspace(fit.smallest_k, 3 * fit.largest_k, CURVE_POINTS)
-    return [{"k": float(k), **fit.gap(float(k)).to_dict()} for k in ks]
+    return [{"k": float(k), **fit.foretold.gap(float(k)).to_dict()} for k in ks]
+
+
+def _straight(fit: ScalingFit, gaps: list[float], at: list[float]) -> dict[str, Any]:
+    """How far the law bends, and what it would say if it were known to be straight."""
+    law = fit.foretold
+    return {
+        "bend": None if isinstance(law, ScalingFit) else law.bend.to_dict(),
+        "required_k": [{"gap": gap, **fit.required_k(gap).to_dict()} for gap in gaps],
+        "predictions": [{"k": k, **fit.gap(k).to_dict()} for k in at],
+    }
 
 
 def _other_exponent(levels: Levels, gaps: list[float], at: list[float], settings: dict[str, Any]) -> dict[str, Any]:

@@ -38,15 +38,16 @@ class RequiredK:
 
 
 def required_k(fit: ScalingFit, gap: float) -> RequiredK:
-    """How many samples a gap requires, `k_min (a / (gap - f))^(1/alpha)`; refused where the floor is in the way.
+    """How many samples a gap requires, the law being allowed to bend; refused where the best law never reaches it.
 
     A number beyond ten times the largest k measured is marked as extrapolation; one below the smallest k is marked too.
     """
-    k = fit.required_k(gap)
-    chance = fit.unreachable(gap)
+    law = fit.foretold
+    k = law.required_k(gap)
+    chance = law.unreachable(gap)
     known = None if math.isnan(chance) else chance
-    floor = fit.floor
     if k.estimate is None:
+        floor = law.lowest_gap
         sure = " (its whole interval is)" if floor.low is not None and floor.low >= gap else ""
         said = "" if known is None else f", with confidence {100 * known:.0f} %"
         refusal = f"not reachable at any k: its floor {floor.text(2)} is at or above the target {gap:g}{sure}{said}"

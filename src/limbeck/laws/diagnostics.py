@@ -13,6 +13,7 @@ import numpy as np
 from scipy.stats import f as f_distribution
 
 from limbeck.errors import BadData
+from limbeck.laws.bent_fit import BentFit
 from limbeck.laws.estimate import Estimate
 from limbeck.laws.levels import Levels, t_quantile
 from limbeck.laws.notes import Code, Note
@@ -104,7 +105,10 @@ def floor_exponent_correlation(fit: ScalingFit) -> float:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """The largest level predicted from the others: `z` is its error in units of its own predicted spread."""
+    """The largest level predicted from the others: `z` is its error in units of its own predicted spread.
+
+    `straight` is the same of the law that is not allowed to bend, None for the straight law itself.
+    """
 
     k: float
     measured: float
@@ -112,10 +116,12 @@ class LeftOut:
     error: float | None
     z: float | None
     inside: bool | None
+    straight: LeftOut | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {**vars(self), "predicted": self.predicted.to_dict()}
+        straight = self.straight.to_dict() if self.straight else None
+        return {**vars(self), "predicted": self.predicted.to_dict(), "straight": straight}
 
 
 def leave_largest_out(fit: ScalingFit, count: int = 1) -> LeftOut | None:
@@ -131,12 +137,19 @@ def leave_largest_out(fit: ScalingFit, count: int = 1) -> LeftOut | None:
         refit = fit_levels(replace(kept, notes=()), exponent="free" if fixed is None else fixed, level=fit.level)
     except (BadData, IndexError):
         return None
+    if refit.foretold is refit:
+        return _left_out(levels, refit, refit)
+    return replace(_left_out(levels, refit, refit.foretold), straight=_left_out(levels, refit, refit))
+
+
+def _left_out(levels: Levels, refit: ScalingFit, law: BentFit | ScalingFit) -> LeftOut:
+    """What a law fitted to fewer levels says of the largest."""
     k, measured = float(levels.k[-1]), float(levels.mean[-1])
-    predicted = refit.gap(k)
+    predicted = law.gap(k)
     if refit.region is None or predicted.estimate is None or predicted.low is None or predicted.high is None:
         missed = None if predicted.estimate is None else measured - predicted.estimate
         return LeftOut(k, measured, predicted, missed, None, None)
-    reach = t_quantile(fit.level, refit.profile.df)
+    reach = t_quantile(refit.level, refit.profile.df)
     own = reach * refit.levels.set_sd * math.sqrt(float(refit.levels.relative_noise(k)) / float(levels.sets[-1]))
     low = predicted.estimate - math.hypot(predicted.estimate - predicted.low, own)
     high = predicted.estimate + math.hypot(predicted.high - predicted.estimate, own)

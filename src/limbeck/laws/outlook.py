@@ -67,7 +67,8 @@ class Outlook:
     def log_width(self) -> float:
         """Expected log of W, in nats: what choosing runs is to lower."""
         q = self._misfit
-        rise = through(q, self.ks / self.levels.k[0], self.target) - q.minimum()[0].min(-1)[:, None]  # (draws, ks)
+        falls = (self.ks / self.levels.k[0])[:, None] ** -q.exponents  # (ks, exponents)
+        rise = q.through(falls, self.target).min(-1) - q.minimum()[0].min(-1)[:, None]  # (draws, ks)
         df = self.levels.df
         density = (1 + np.maximum(rise, 0) / df) ** (-(df + 1) / 2)
         width = density.sum(1) * np.log10(self.ks[1] / self.ks[0])
@@ -129,23 +130,10 @@ def outlook(fit: ScalingFit, target: float, *, seed: int = 0, draws: int = DRAWS
     exponents = np.array([fixed]) if fixed is not None else np.geomspace(low, high, _EXPONENTS)
     q = quadratic(levels, exponents, shift_variance=levels.shift_variance(fit.level), mean=levels.mean[None])
     every = np.geomspace(1.0, REACH * fit.largest_k, 5 * _KS)
-    rise = through(q, every / fit.smallest_k, target)[0] - q.minimum()[0].min()
+    rise = q.through((every / fit.smallest_k)[:, None] ** -exponents, target).min(-1)[0] - q.minimum()[0].min()
     seen = np.flatnonzero(rise <= max(_PLAUSIBLE, float(rise.min()) + 1))
     ends = every[max(seen[0] - 1, 0)], every[min(seen[-1] + 1, len(every) - 1)]
     return Outlook(
         levels, np.tile(levels.mean, (draws, 1)), laws.exponent, laws.floor, laws.amplitude, target, fit.level,
         exponents, np.geomspace(*ends, _KS),
     )  # fmt: skip
-
-
-def through(q: Quadratic, ratios: Floats, target: float) -> Floats:
-    """Least misfit of all laws with `f + a r^-alpha = target`, f >= 0, a >= 0, at each ratio r: (data sets, ratios).
-
-    Along that line Q is a parabola in a, whose least value between a = 0 and f = 0 is in closed form.
-    """
-    falls = ratios[:, None] ** -q.exponents  # (ratios, exponents)
-    bend = q.m00 * falls**2 - 2 * q.m01 * falls + q.m11
-    pull = target * (q.m00 * falls - q.m01) - q.r0[:, None] * falls + q.r1[:, None]  # (data sets, ratios, exponents)
-    amplitude = np.clip(pull / bend, 0, target / falls)
-    least = ((bend * amplitude - 2 * pull) * amplitude).min(-1)
-    return np.asarray(least + q.m00[0] * target**2 - 2 * q.r0 * target + q.yy)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import t as student
 
 from limbeck.laws.levels import Levels, t_quantile
@@ -67,11 +68,11 @@ class Profile:
         else:
             low, high = self._exponents(limit)
             nodes = np.append(low * (high / low) ** ((_EXPONENT_NODES + 1) / 2), self.best.exponent)
-        exponent, floor, amplitude = self._outline(nodes, limit)
+        place, floor, amplitude = outline(self.quadratic(nodes), limit)
         best = self.best
         free = self.fixed_exponent is None
         return Region(
-            np.append(exponent, best.exponent),
+            np.append(nodes[place], best.exponent),
             np.append(floor, best.floor),
             np.append(amplitude, best.amplitude),
             None,
@@ -104,26 +105,6 @@ class Profile:
             outside, inside = float(steps[first - 1]), float(steps[first])
         return inside
 
-    def _outline(self, exponents: Floats, limit: float) -> tuple[Floats, Floats, Floats]:
-        """Points on the edge of the set at each exponent: for each floor, the least and the largest amplitude."""
-        q = self.quadratic(exponents)
-        floor, amplitude = q.unconstrained()
-        slack = limit - q.at(floor, amplitude)  # (exponents,)
-        reach = np.sqrt(np.maximum(slack, 0) * q.m11 / q.determinant)
-        low, high = np.maximum(floor - reach, 0), floor + reach
-        nodes = low[:, None] + (high - low)[:, None] * (_NODES + 1) / 2  # (exponents, floors)
-        root = np.sqrt(np.maximum(q.r0**2 - q.m00 * (q.yy - limit), 0))  # edge of the set on the axis a = 0
-        axis = np.stack([(q.r0 - root) / q.m00, (q.r0 + root) / q.m00], 1)
-        nodes = np.concatenate([nodes, np.clip(axis, low[:, None], np.maximum(high, low)[:, None])], 1)
-        middle = (q.r1[:, None] - q.m01[:, None] * nodes) / q.m11[:, None]
-        left_over = slack[:, None] - (nodes - floor[:, None]) ** 2 * (q.determinant / q.m11)[:, None]
-        spread = np.sqrt(np.maximum(left_over, 0) / q.m11[:, None])
-        tolerance = 1e-9 * max(limit, 1.0)
-        valid = (left_over >= -tolerance) & (middle + spread >= -1e-12) & (high >= 0)[:, None] & (slack >= 0)[:, None]
-        every = np.broadcast_to(exponents[:, None], nodes.shape)[valid]
-        ends = np.maximum(np.stack([(middle - spread)[valid], (middle + spread)[valid]]), 0)
-        return np.tile(every, 2), np.tile(nodes[valid], 2), ends.ravel()
-
     def confidence_floor_at_least(self, target: float) -> float:
         """One-sided confidence that the floor is at or above a target: `T_df(sign sqrt(Q change))`.
 
@@ -146,6 +127,31 @@ class Profile:
             amplitude = np.maximum(q.r1 / q.m11, 0)
             return float(q.at(np.zeros_like(amplitude), amplitude).min())
         return float(q.minimum()[0].min())
+
+
+def outline(q: Quadratic, limit: Floats | float, nodes: Floats = _NODES) -> tuple[NDArray[np.intp], Floats, Floats]:
+    """Points on the edge of `Q <= limit`: floors for each of q's exponents, and each floor's amplitudes.
+
+    `limit` is one number or `(exponents,)`; `nodes` are places of the floors on [-1, 1]. Returns the index of the
+    exponent, the floor and the amplitude, `(points,)` each.
+    """
+    floor, amplitude = q.unconstrained()
+    slack = limit - q.at(floor, amplitude)  # (exponents,)
+    reach = np.sqrt(np.maximum(slack, 0) * q.m11 / q.determinant)
+    low, high = np.maximum(floor - reach, 0), floor + reach
+    floors = low[:, None] + (high - low)[:, None] * (nodes + 1) / 2  # (exponents, floors)
+    root = np.sqrt(np.maximum(q.r0**2 - q.m00 * (q.yy - limit), 0))  # edge of the set on the axis a = 0
+    axis = np.stack([(q.r0 - root) / q.m00, (q.r0 + root) / q.m00], 1)
+    floors = np.concatenate([floors, np.clip(axis, low[:, None], np.maximum(high, low)[:, None])], 1)
+    middle = (q.r1[:, None] - q.m01[:, None] * floors) / q.m11[:, None]
+    left_over = slack[:, None] - (floors - floor[:, None]) ** 2 * (q.determinant / q.m11)[:, None]
+    spread = np.sqrt(np.maximum(left_over, 0) / q.m11[:, None])
+    tolerance = 1e-9 * np.maximum(limit, 1.0)
+    valid = (high >= 0) & (slack >= 0)
+    inside = (left_over >= -np.reshape(tolerance, (-1, 1))) & (middle + spread >= -1e-12) & valid[:, None]
+    every = np.broadcast_to(np.arange(len(floor))[:, None], floors.shape)[inside]
+    ends = np.maximum(np.stack([(middle - spread)[inside], (middle + spread)[inside]]), 0)
+    return np.tile(every, 2), np.tile(floors[inside], 2), ends.ravel()
 
 
 def tail(change: float, df: float) -> float:

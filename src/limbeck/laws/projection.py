@@ -71,17 +71,39 @@ class Quadratic:
         best_amplitude = np.where(inside, amplitude, np.where(zero_floor, steep, 0))
         return self.at(best_floor, best_amplitude), best_floor, best_amplitude
 
+    def through(self, falls: Floats, gap: float) -> Floats:
+        """Least Q of all laws that have a gap where the excess is `falls` `(..., exponents)` of that at the smallest k.
+
+        Along `f = gap - a falls`, f >= 0, a >= 0, Q is a parabola in a, whose least value between a = 0 and f = 0 is
+        in closed form. Axes of data sets come first: `(data sets, ..., exponents)`.
+        """
+        between = (1,) * (falls.ndim - 1)
+        r0, r1, yy = (one.reshape(*one.shape[:-1], *between, one.shape[-1]) for one in (self.r0, self.r1, self.yy))
+        bend = self.m00 * falls**2 - 2 * self.m01 * falls + self.m11
+        pull = gap * (self.m00 * falls - self.m01) - r0 * falls + r1
+        with np.errstate(divide="ignore", over="ignore"):
+            amplitude = np.clip(pull / bend, 0, gap / falls)
+        return np.asarray((bend * amplitude - 2 * pull) * amplitude + self.m00 * gap**2 - 2 * r0 * gap + yy)
+
 
 def quadratic(
-    levels: Levels, exponents: Floats, *, shift_variance: float = 0.0, mean: Floats | None = None, scale: float = 1.0
+    levels: Levels,
+    exponents: Floats,
+    *,
+    shift_variance: float = 0.0,
+    mean: Floats | None = None,
+    scale: float = 1.0,
+    basis: Floats | None = None,
 ) -> Quadratic:
     """The misfit as a quadratic in (f, a) for every exponent; `mean` may hold many data sets, `(sets of data, levels)`.
 
-    `scale` multiplies the variances of the levels.
+    `scale` multiplies the variances of the levels. `basis` `(exponents, levels)` is the excess over that at the
+    smallest k where it is another function of k than the power.
     """
     y = levels.mean if mean is None else mean  # (..., levels)
     w = 1 / (levels.variance * scale)  # (levels,)
-    basis = (levels.k / levels.k[0]) ** -exponents[:, None]  # (exponents, levels)
+    if basis is None:
+        basis = (levels.k / levels.k[0]) ** -exponents[:, None]  # (exponents, levels)
     s0 = float(w.sum())
     s1, t0 = basis @ w, (y @ w)[..., None]
     centred, rest = basis - s1[:, None] / s0, y - t0 / s0

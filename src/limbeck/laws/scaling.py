@@ -10,12 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from limbeck.errors import BadData
+from limbeck.laws.bent_fit import BentFit, fit_bent
 from limbeck.laws.bootstrap import cluster_bootstrap
 from limbeck.laws.estimate import Estimate
 from limbeck.laws.levels import Floats, Levels, level_means
@@ -67,10 +69,26 @@ class ScalingFit:
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             return Estimate.of(float(functional(*one)[0]), *self.interval_of(functional))
 
+    @cached_property
+    def foretold(self) -> BentFit | ScalingFit:
+        """What to ask for gaps, required k and whether a gap is out of reach: the law, allowed to be bent.
+
+        It is this fit itself, whose law is straight, where the exponent is held, where no interval can be given, and
+        where the interval is a bootstrap's or Bayesian.
+        """
+        if self.region is None or self.interval != "profile" or self.profile.fixed_exponent is not None:
+            return self
+        return fit_bent(self.profile, self.level)
+
     @property
     def floor(self) -> Estimate:
         """The gap that no k removes."""
         return self.estimate_of(lambda exponent, floor, amplitude: floor)
+
+    @property
+    def lowest_gap(self) -> Estimate:
+        """The gap that no k goes below: the floor, as the law is straight."""
+        return self.floor
 
     @property
     def amplitude(self) -> Estimate:
