@@ -151,6 +151,21 @@ def test_any_number_of_channels_and_vectors_and_floats():
     assert wide.digest == whole.digest  # whole numbers from 0 to 255 are bytes, whatever their type
 
 
+@pytest.mark.parametrize("as_objects", [False, True])
+def test_labels_that_are_texts_are_numbered_in_order_and_name_the_classes(as_objects):
+    names = np.array(["9", "10", "eel"], dtype=object if as_objects else str)  # numbers come in the order of numbers
+    given = Source.from_arrays(X, names[Y], X[:9], names[Y[:9]])
+    expected = Source.from_arrays(X, Y, X[:9], Y[:9], class_names=("9", "10", "eel"))
+    assert (given.digest, given.class_names) == (expected.digest, expected.class_names)
+
+
+def test_a_class_that_the_test_split_leaves_too_small_says_where_its_samples_went():
+    with pytest.raises(
+        BadData, match=r"class 1 \('1'\) has 1 training sample\(s\) left, as 1 of its 2 went to the test"
+    ):
+        Source.from_arrays(X, np.where(np.arange(60) < 58, 0, 1))
+
+
 def test_given_splits_are_kept_as_they_are():
     x, y = generated(60)
     tx, ty = generated(30, seed=7)
@@ -174,7 +189,9 @@ NAN[4, 0, 0, 0] = np.nan
         ((X, Y), {"class_names": ("a", "b")}, ["label 2", "0 to 1"]),
         ((X, Y + 0.5), {}, ["0.5", "whole number"]),
         ((X, np.where(Y == 1, np.nan, Y)), {}, ["nan", "whole number"]),
-        ((X, Y.astype(str)), {}, ["class_names"]),
+        ((X, Y.astype(str), X, Y.astype(str) + "x"), {}, ["y_test", "'0x'", "no class"]),
+        ((X, Y.astype(str)), {"class_names": ("0", "1", "two")}, ["'2'", "Known: 0, 1, two"]),
+        ((X, Y.astype("datetime64[s]")), {}, ["y_train", "0, 1, 2"]),
         ((X, Y * 0), {}, ["one class", "'0'"]),
         ((X, Y * 2), {}, ["class 1", "gaps"]),
         ((X, Y), {"class_names": ("a", "b", "c", "d")}, ["class 3", "'d'"]),

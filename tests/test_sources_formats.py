@@ -14,6 +14,7 @@ import tarfile
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ import torch
 from PIL import Image
 from scipy.io import savemat
 
-from limbeck.errors import BadData, BadSetting, CorruptFile, MissingData, MissingExtra
+from limbeck.errors import BadData, BadSetting, CorruptFile, MissingData, MissingExtra, UnknownName
 from limbeck.sources import _files, load_source
 from limbeck.sources._files import Published
 from limbeck.sources._idx import FILES, read_idx
@@ -258,6 +259,63 @@ def test_embeddings_come_from_arrays_and_from_tables_alike(tmp_path):
     named.write_bytes(named.read_bytes()[:-20])
     with pytest.raises(CorruptFile, match="parquet"):
         make("sources", f"embeddings(path='{named}')").load()
+
+
+def write_csv(path: Path, columns: dict[str, Any], separator: str = ",") -> Path:
+    lines = [separator.join(columns), *(separator.join(map(str, row)) for row in zip(*columns.values(), strict=True))]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_a_table_with_a_column_a_feature_is_the_same_as_its_arrays(tmp_path):
+    x, y = RNG.normal(size=(40, 3)).astype(np.float32), labels(40).astype(np.int64)
+    held = np.arange(40) % 4 == 0
+    np.savez(tmp_path / "a.npz", x_train=x[~held], y_train=y[~held], x_test=x[held], y_test=y[held])
+    expected = load_source(f"embeddings(path='{tmp_path}/a.npz')").digest
+    numbers = {f"f{i}": x[:, i].astype(float) for i in range(3)}
+    columns = {**numbers, "id": [f"row {i}" for i in range(40)], "label": y, "split": np.where(held, "test", "train")}
+    for separator in (",", ";", "\t"):
+        path = write_csv(tmp_path / f"{ord(separator)}.csv", columns, separator)
+        assert load_source(f"table(path='{path}', drop=[id])").digest == expected
+    named = {**columns, "label": np.array(["ant", "bee", "cow"])[y]}
+    source = load_source(f"table(path='{write_csv(tmp_path / 'named.csv', named)}', drop=[id])")
+    assert source.class_names == ("ant", "bee", "cow")
+    assert load_source(source.spec).digest == source.digest
+    pyarrow = pytest.importorskip("pyarrow")
+    __import__("pyarrow.parquet").parquet.write_table(pyarrow.table(columns), tmp_path / "a.parquet")
+    assert load_source(f"table(path='{tmp_path}/a.parquet', drop=[id])").digest == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "settings", "words"),
+    [
+        ("a,label\n1,x\nno,y\n", "", "row 3 holds 'no' in column 'a', which is no number"),
+        ("a,b,label\n1,2,x\n,3,y\n", "", "row 3 holds '' in column 'a'.*drop="),
+        ("a,label\n1,x\n2,\n", "", "row 3 has no label"),
+        ("a,label\n1,x\n2\n", "", "row 3 has 1 cells, the header 2"),
+        ("a,kind\n1,x\n2,y\n", "", "no column 'label'.*Write label=NAME"),
+        ("a,a,label\n1,2,x\n", "", "two columns of one name"),
+        ("a,label\n", "", "no rows below its header"),
+        ("label\nx\ny\n", "", "no column beside its labels"),
+        ("a,label\n1,x\n2,y\n", ", drop=[b]", "no column 'b'.*Write drop="),
+        ("a,label,split\n1,x,tset\n2,y,train\n", "", "'tset' is unknown. Did you mean 'test'"),
+        ("a,label,split\n1,x,test\n2,y,test\n", "", "says 'train'"),
+    ],
+)
+def test_a_table_that_can_not_be_used_names_the_row_or_the_column(tmp_path, text, settings, words):
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(BadData, match=words):
+        make("sources", f"table(path='{tmp_path}/a.csv'{settings})").load()
+
+
+def test_files_given_to_the_wrong_source_name_the_right_one(tmp_path):
+    (tmp_path / "a.csv").write_text("a,label\n1,x\n")
+    with pytest.raises(BadData, match=r"Write table\(path="):
+        make("sources", f"embeddings(path='{tmp_path}/a.csv')").load()
+    with pytest.raises(CorruptFile, match="a file of another kind"):
+        make("sources", f"npz(path='{tmp_path}/a.csv')").load()
+    with pytest.raises(UnknownName, match=r"write table\(path="):
+        load_source(str(tmp_path / "a.csv"))
 
 
 def test_a_table_without_pyarrow_says_what_to_install(tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ from pydantic import Field
 from limbeck.digest import digest, digest_array
 from limbeck.errors import BadData, BadSetting, UnknownName
 from limbeck.samples import Domain, Samples
-from limbeck.sources._arrays import checked_classes, checked_labels, checked_samples
+from limbeck.sources._arrays import checked_classes, checked_labels, checked_samples, numbered
 from limbeck.sources._draws import Labelled, draw_fraction, draw_number, sample_keys
 from limbeck.sources._preprocessing import CHUNK, Kind, Preprocessing, as_float, fit
 from limbeck.variants import Variant, build, make, resolve_function
@@ -33,6 +33,8 @@ __all__ = [
 ]
 
 V = TypeVar("V", bound=Variant)
+FORMS = {".csv": "table", ".tsv": "table", ".parquet": "embeddings"}
+"""The source that reads a file, by its ending; npz for all others."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,8 @@ class Source:
     ) -> Source:
         """A source of the user's own arrays: images (NCHW, NHWC or NHW; uint8 or float) or vectors (n, features).
 
-        Labels number the classes 0, 1, 2, ... Without test arrays, `test_fraction` of each class is held out by digest.
+        Labels number the classes 0, 1, 2, ..., or are texts: the class names then. Without test arrays, `test_fraction`
+        of each class is held out by digest.
         Raises `BadData` with what is wrong, `BadSetting` for settings out of range.
         """
         if (x_test is None) != (y_test is None):
@@ -174,7 +177,8 @@ def from_function(name: str, settings: dict[str, Any]) -> OwnSource:
     try:
         signature.bind(**passed)
     except TypeError as error:
-        raise BadSetting(f"{name}{signature} does not take {passed or 'no settings'}: {error}.") from None
+        given = f"the settings {', '.join(passed)}" if passed else "no settings"
+        raise BadSetting(f"{name}{signature} can't be called with {given}: {error}.") from None
     return build_as(OwnSource, {"function": name, "settings": tuple(passed.items()), **chosen})
 
 
@@ -194,10 +198,10 @@ def load_source(spec: str) -> Source:
     """Read a source from its text, such as `digits` or `npz(path=mine.npz)`."""
     try:
         source: Source = make("sources", spec).load()
-    except UnknownName as error:
+    except (UnknownName, BadSetting) as error:
         if not Path(spec).exists():
             raise
-        form = "image-folder" if Path(spec).is_dir() else "npz"
+        form = "image-folder" if Path(spec).is_dir() else FORMS.get(Path(spec).suffix.lower(), "npz")
         raise UnknownName(f"{error} To read your own files, write {form}(path={spec}).") from None
     return source
 
@@ -222,14 +226,15 @@ def prepare(raw: RawData, spec: str, chosen: Preparation) -> Source:
     under different limits can be compared.
     """
     x = checked_samples(raw.train[0], raw.layout)
-    labels = checked_labels(raw.train[1], len(x), len(raw.class_names))
-    names = checked_classes(labels, raw.class_names)
-    test = _checked(raw.test, raw.layout, x.shape[1:], len(names), "test")
-    validation = _checked(raw.validation, raw.layout, x.shape[1:], len(names), "validation")
+    given, named = numbered(raw.train[1], raw.class_names)
+    labels = checked_labels(given, len(x), len(named))
+    names = checked_classes(labels, named)
+    test = _checked(raw.test, raw.layout, x.shape[1:], names, "test")
+    validation = _checked(raw.validation, raw.layout, x.shape[1:], names, "validation")
     keys = sample_keys(x, labels)
     if test is None:
         test, x, labels, keys = _held_out(x, labels, keys, draw_fraction(labels, keys, raw.test_fraction))
-        checked_classes(labels, names)
+        checked_classes(labels, names, test[1])
     if validation is None:
         held = draw_fraction(labels, keys, chosen.validation_fraction)
         validation, x, labels, keys = _held_out(x, labels, keys, held)
@@ -243,7 +248,9 @@ def prepare(raw: RawData, spec: str, chosen: Preparation) -> Source:
     return Source(raw.name, spec, domain, names, train, validated, tested, identity, fitted)
 
 
-def _checked(split: Labelled | None, layout: str, shape: tuple[int, ...], classes: int, which: str) -> Labelled | None:
+def _checked(
+    split: Labelled | None, layout: str, shape: tuple[int, ...], names: tuple[str, ...], which: str
+) -> Labelled | None:
     if split is None:
         return None
     x = checked_samples(split[0], layout, f"x_{which}")
@@ -251,7 +258,8 @@ def _checked(split: Labelled | None, layout: str, shape: tuple[int, ...], classe
         raise BadData(
             f"x_{which} holds samples of shape {x.shape[1:]}, x_train of {shape}. Bring both into one shape and layout."
         )
-    return x, checked_labels(split[1], len(x), classes, f"y_{which}")
+    labels, _ = numbered(split[1], names, f"y_{which}")
+    return x, checked_labels(labels, len(x), len(names), f"y_{which}")
 
 
 def _held_out(

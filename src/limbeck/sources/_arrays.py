@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from limbeck.errors import BadData
+from limbeck.errors import BadData, nearest
 
 Layout = str  # "auto", "nchw" or "nhwc"
 
@@ -38,6 +38,34 @@ def checked_samples(x: Any, layout: Layout = "auto", what: str = "x_train") -> n
     return np.ascontiguousarray(array)
 
 
+def numbered(
+    y: Any, names: tuple[str, ...] = (), what: str = "y_train"
+) -> tuple[np.ndarray[Any, Any], tuple[str, ...]]:
+    """Labels that are texts as numbers, with the class names; numbers and the names as they are.
+
+    Texts are numbered by `names`, or where there are none in their sorted order, which then become the names (numbers
+    that were read as text in the order of numbers). Raises `BadData` for a text that is no class name.
+    """
+    labels = np.asarray(y)
+    texts = labels.dtype.kind == "U" or (
+        labels.dtype == object and labels.size > 0 and all(isinstance(label, str) for label in labels.flat)
+    )
+    if not texts or labels.ndim != 1:
+        return labels, names
+    known = names or tuple(sorted(set(labels.tolist()), key=_order))
+    place = {name: number for number, name in enumerate(known)}
+    if odd := next((label for label in labels.tolist() if label not in place), None):
+        raise BadData(f"{what} holds the label '{odd}', which is no class. {nearest(odd, known)}")
+    return np.array([place[label] for label in labels.tolist()], dtype=np.int64), known
+
+
+def _order(text: str) -> tuple[float, str]:
+    try:
+        return float(text), text
+    except ValueError:
+        return float("inf"), text
+
+
 def checked_labels(y: Any, length: int, classes: int, what: str = "y_train") -> np.ndarray[Any, Any]:
     """Labels as int64 (n,), in 0..classes-1; `classes` 0 means not known yet. Raises `BadData`."""
     labels = np.asarray(y)
@@ -49,10 +77,7 @@ def checked_labels(y: Any, length: int, classes: int, what: str = "y_train") -> 
     if len(labels) != length:
         raise BadData(f"{what} has {len(labels)} labels for {length} samples. Give one label a sample.")
     if labels.dtype.kind not in "uifb":
-        raise BadData(
-            f"{what} has type {labels.dtype}. Number the classes 0, 1, 2, ... and name them in class_names, as in "
-            f"`names, {what} = numpy.unique({what}, return_inverse=True)`."
-        )
+        raise BadData(f"{what} has type {labels.dtype}. Give class numbers 0, 1, 2, ... or texts, one a sample.")
     whole = labels.astype(np.float64)
     if not np.isfinite(whole).all() or (whole != np.floor(whole)).any():
         odd = labels[~np.isfinite(whole) | (whole != np.floor(whole))][0]
@@ -64,16 +89,23 @@ def checked_labels(y: Any, length: int, classes: int, what: str = "y_train") -> 
     return labels.astype(np.int64)
 
 
-def checked_classes(labels: np.ndarray[Any, Any], names: tuple[str, ...]) -> tuple[str, ...]:
-    """The class names, or numbers in their place. Raises `BadData` where a class has fewer than 2 training samples."""
+def checked_classes(
+    labels: np.ndarray[Any, Any], names: tuple[str, ...], held_out: np.ndarray[Any, Any] | None = None
+) -> tuple[str, ...]:
+    """The class names, or numbers in their place. Raises `BadData` where a class has fewer than 2 training samples.
+
+    `held_out` are the labels of a test split that was drawn before, for the message.
+    """
     names = names or tuple(str(number) for number in range(int(labels.max()) + 1))
     counts = np.bincount(labels, minlength=len(names))
     if len(names) < 2 or np.count_nonzero(counts) < 2:
         only = names[int(labels[0])]
         raise BadData(f"all {len(labels)} training samples are of one class ('{only}'). Two or more are needed.")
     if (poor := int(counts.argmin())) >= 0 and counts[poor] < 2:
+        drawn = 0 if held_out is None else int((held_out == poor).sum())
+        left = f" left, as {drawn} of its {drawn + counts[poor]} went to the test split" if drawn else ""
         raise BadData(
-            f"class {poor} ('{names[poor]}') has {counts[poor]} training sample(s); 2 are needed, one of them to "
+            f"class {poor} ('{names[poor]}') has {counts[poor]} training sample(s){left}; 2 are needed, one of them to "
             "validate on. Add samples, or drop the class and number the others 0, 1, 2, ... without gaps."
         )
     return names

@@ -42,14 +42,21 @@ def read_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
     except OSError as error:
         raise MissingData(f"{path} can't be read: {error.strerror or error}. Check the path and permissions.") from None
     except ValueError as error:
-        if "pickle" in str(error).lower():
+        if "pickle" in str(error).lower() and _is_numpy(path):
             raise BadData(
                 f"{path} holds Python objects, which could run code when read; they were not read. "
                 "Save plain numbers: numpy.savez(path, x_train=numpy.asarray(..., dtype='float32'), ...)."
             ) from None
-        raise CorruptFile(f"{path} is no whole .npz file ({error}). Write it again or restore a copy.") from None
+        why = "a file of another kind" if not _is_numpy(path) else error
+        raise CorruptFile(f"{path} is no whole .npz file ({why}). Write it again or restore a copy.") from None
     except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError, RuntimeError) as error:
         raise CorruptFile(f"{path} is no whole .npz file ({error}). Write it again or restore a copy.") from None
+
+
+def _is_numpy(path: Path) -> bool:
+    """Whether a file starts as .npz (a zip archive) or .npy files do; numpy takes all others for pickles."""
+    with path.open("rb") as file:
+        return file.read(6)[:2] in (b"PK", b"\x93N")
 
 
 def _pair(held: dict[str, np.ndarray[Any, Any]], split: str, path: Path) -> Labelled | None:

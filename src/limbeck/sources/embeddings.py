@@ -8,12 +8,10 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from limbeck.errors import BadData, BadSetting, CorruptFile, MissingData, MissingExtra, nearest
+from limbeck.errors import BadData, BadSetting
 from limbeck.sources import RawData, SourceVariant
-from limbeck.sources._draws import Labelled
 from limbeck.sources._npz import read_npz
-
-SPLITS = {"train": {"train"}, "validation": {"validation", "val", "valid"}, "test": {"test"}}
+from limbeck.sources._tables import divided, parquet_columns
 
 
 class Embeddings(SourceVariant):
@@ -34,48 +32,20 @@ class Embeddings(SourceVariant):
         if not self.path:
             raise BadSetting("embeddings needs a file: embeddings(path=mine.npz) or embeddings(path=mine.parquet).")
         path = Path(self.path).expanduser()
+        if path.suffix.lower() in (".csv", ".tsv"):
+            raise BadData(f"{path} is a table with a column a feature. Write table(path={self.path}).")
         raw = self._table(path) if path.suffix == ".parquet" else read_npz(path, False, "auto", self.test_fraction)
         if (shape := np.shape(raw.train[0])) and len(shape) != 2:
             raise BadData(f"{path}: x_train has shape {shape}; vectors (n, features) are needed. Use npz for images.")
         return raw
 
     def _table(self, path: Path) -> RawData:
-        columns = _columns(path, [self.vector, self.label], self.split)
-        x = _vectors(columns[self.vector], path)
-        labels, names = _numbered(columns[self.label])
-        parts: dict[str, Labelled] = {"train": (x, labels)}
-        if self.split in columns:
-            written = np.array([str(text).lower() for text in columns[self.split].to_pylist()])
-            known = {word for words in SPLITS.values() for word in words}
-            if odd := sorted(set(written.tolist()) - known):
-                raise BadData(f"{path}: the split '{odd[0]}' is unknown. {nearest(odd[0], known)}")
-            masks = {split: np.isin(written, list(words)) for split, words in SPLITS.items()}
-            parts = {split: (x[mask], labels[mask]) for split, mask in masks.items() if mask.any()}
-            if "train" not in parts:
-                raise BadData(f"{path}: no row of column '{self.split}' says 'train'.")
-        test, validation = parts.get("test"), parts.get("validation")
-        return RawData(path.stem, parts["train"], test, validation, names, False, "auto", self.test_fraction)
-
-
-def _columns(path: Path, needed: list[str], optional: str) -> Any:
-    """The table's columns, by name; each a pyarrow array."""
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise MissingExtra("reading parquet needs pyarrow. Run `pip install 'limbeck[huggingface]'`.") from None
-    if not path.is_file():
-        raise MissingData(f"{path} is not there. Looked in {path.absolute().parent}. Check the path.")
-    try:
-        known = pyarrow.parquet.read_schema(path).names
-        for name in needed:
-            if name not in known:
-                raise BadData(f"{path} has no column '{name}'. {nearest(name, known)}")
-        wanted = list(dict.fromkeys([*needed, *([optional] if optional in known else [])]))
-        table = pyarrow.parquet.read_table(path, columns=wanted)
-    except (pyarrow.ArrowException, OSError) as error:
-        raise CorruptFile(f"{path} is no whole parquet file ({error}). Write it again or restore a copy.") from None
-    return {name: table[name].combine_chunks() for name in wanted}
+        columns = parquet_columns(path, [self.vector, self.label], [self.split])
+        if nulls := columns[self.label].null_count:
+            raise BadData(f"{path}: {nulls} rows have no label. Fill them in or remove the rows.")
+        labels = np.array(columns[self.label].to_pylist())
+        splits = columns[self.split].to_pylist() if self.split in columns else None
+        return divided(path, _vectors(columns[self.vector], path), labels, splits, self.test_fraction)
 
 
 def _vectors(column: Any, path: Path) -> np.ndarray[Any, Any]:
@@ -88,14 +58,3 @@ def _vectors(column: Any, path: Path) -> np.ndarray[Any, Any]:
     except (ValueError, TypeError) as error:
         raise BadData(f"{path}: the vectors must be lists of numbers, all of one length ({error}).") from None
     return flat.reshape(-1, lengths[0])
-
-
-def _numbered(column: Any) -> tuple[np.ndarray[Any, Any], tuple[str, ...]]:
-    """Labels as numbers; texts are numbered in their order and become the class names."""
-    if column.null_count:
-        raise BadData(f"{column.null_count} rows have no label. Fill them in or remove the rows.")
-    values = np.array(column.to_pylist())
-    if values.dtype.kind != "U":
-        return values, ()
-    names, labels = np.unique(values, return_inverse=True)
-    return labels, tuple(names.tolist())

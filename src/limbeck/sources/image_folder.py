@@ -39,6 +39,10 @@ class ImageFolder(SourceVariant):
         classes = tuple(folder.name for folder in _sub_folders(train))
         if not classes:
             raise BadData(f"{train} has no sub-folders. Put the images into one sub-folder a class: {train}/<class>/.")
+        if empty := [name for name in classes if not _images(train / name)]:
+            raise BadData(
+                f"{train / empty[0]} holds no images ({', '.join(sorted(ENDINGS))}). Put some there, or remove it."
+            )
         held = {
             split: self._labelled(folder, classes)
             for split, folder in folders.items()
