@@ -15,12 +15,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import faked
 from command import Command
 from limbeck.cli import progress
 from limbeck.cli.printing import print_json
 from limbeck.runners import run_study
+from limbeck.sources import load_source
 from limbeck.study import Cell, Study, StudyFolder
 from limbeck.synthetic import SyntheticSet
 from little import CONFIGURATIONS, little_toml, opened, results, write_arrays
@@ -63,6 +65,88 @@ def test_a_folder_with_another_set_is_left_alone(limbeck: Command, made: Path) -
     assert "holds another set (method=dm(steps=2)). Choose another --out" in " ".join(ended.err.split())
     assert SyntheticSet.load(made).digest == held.digest
     assert limbeck("distill", held.source, held.method, "-k", 2, "-c", CONFIGURATION, "-o", made).code == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (("--steps", 1), "steps=None"),
+        (("--seconds", 9), "seconds=None"),
+        (("--candidates", 1), "candidates=4"),
+        (("-c", "mlp(width=9, depth=1)/adamw/none/cosine(steps=4)"), "configuration=mlp(width=8, depth=1)"),
+        (("--configurations", "mlp(width=8)", "--configurations", "mlp(width=9)"), "configurations=[]"),
+    ],
+)
+def test_a_set_is_lost_to_no_change_of_the_command(
+    limbeck: Command, made: Path, changes: tuple[Any, ...], said: str
+) -> None:
+    held = SyntheticSet.load(made)
+    words = ("distill", held.source, held.method, "-k", 2, "-c", CONFIGURATION, "-o", made)
+    assert f"holds another set ({said}" in limbeck.refused(*words, *changes)
+    assert SyntheticSet.load(made).digest == held.digest
+
+
+def test_a_set_is_made_once_and_changed_data_are_other_data(limbeck: Command, made: Path, tmp_path: Path) -> None:
+    held, before = SyntheticSet.load(made), (made / "set.json").stat()
+    words = ("distill", held.source, held.method, "-k", 2, "-c", CONFIGURATION, "-o", made)
+    assert "are there already, made by this very command" in limbeck(*words).out
+    assert limbeck(*words, "--json").json["digest"] == held.digest
+    assert (made / "set.json").stat().st_mtime_ns == before.st_mtime_ns
+    write_arrays(tmp_path / "mine.npz", (21, 20, 20))
+    load_source.cache_clear()
+    assert "other data" in limbeck.refused(*words)
+
+
+def test_checkpoints_of_another_run_stay(limbeck: Command, made: Path) -> None:
+    (made / "checkpoint-0123456789abcdef-000000002.json").write_text("{}")
+    (made / "set.json").unlink()
+    held = ("distill", f"npz(path={made.parent / 'mine.npz'})", "dm(steps=2)", "-k", 2, "-c", CONFIGURATION, "-o", made)
+    assert limbeck(*held).code == 0
+    assert [path.name for path in made.glob("checkpoint-*")] == ["checkpoint-0123456789abcdef-000000002.json"]
+
+
+def test_a_folder_that_can_not_be_written_into_is_said_before_anything_runs(
+    limbeck: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("limbeck.distillation.distill", lambda *_, **__: pytest.fail("it ran"))
+    (tmp_path / "file").touch()
+    said = limbeck.refused("distill", "digits", "dm", "-k", 1, "-c", CONFIGURATION, "-o", tmp_path / "file" / "set")
+    assert "is no folder" in said
+    assert "nothing was begun" in said
+
+
+def test_a_published_set_is_brought_in_and_evaluated(limbeck: Command, tmp_path: Path) -> None:
+    source = f"npz(path={write_arrays(tmp_path / 'mine.npz')})"
+    torch.save([torch.randn(3, 1, 6, 6), torch.arange(3)], tmp_path / "published.pt")
+    words = ("import", "published.pt", "theirs", "--source", source)
+    told = limbeck(*words, "--method", "dc", "--json").json
+    assert set(told) == {"folder", "k", "bytes", "digest", "method"}
+    rows = limbeck("evaluate", "theirs", "-c", CONFIGURATION, "--seeds", 1, "--json").json["rows"]
+    assert (rows[0]["method"], rows[0]["k"]) == ("dc", 3)
+    assert "holds a set already" in limbeck.refused(*words)
+    assert "have shape (1, 6, 6)" in limbeck.refused("import", "published.pt", "other", "--source", "digits")
+
+
+def test_class_names_and_preprocessing_leave_with_the_set(limbeck: Command, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    names = np.array(["ant", "bee"])[np.arange(40) % 2]
+    np.savez("images.npz", x_train=random.random((40, 6, 6)), y_train=names)
+    np.savez("vectors.npz", x_train=random.random((40, 5)), y_train=names)
+    for name in ("images", "vectors"):
+        words = ("distill", f"npz(path={name}.npz)", "random", "-k", 1, "-c", CONFIGURATION, "-o", f"of-{name}")
+        assert limbeck(*words).code == 0
+    assert limbeck("export", "of-images", "pictures", "--to", "png").code == 0
+    assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == ["000-ant", "001-bee"]
+    assert limbeck("export", "of-vectors", "vectors-out.npz").code == 0
+    with np.load("vectors-out.npz") as held:
+        assert held["std"].shape == (5,)
+        assert json.loads(str(held["about"]))["class_names"] == ["ant", "bee"]
+    assert "Export vectors with `--to npz`" in limbeck.refused("export", "of-vectors", "x", "--to", "png")
+    (tmp_path / "vectors.npz").unlink()
+    load_source.cache_clear()
+    ended = limbeck("export", "of-vectors", "bare.npz")
+    assert (ended.code, ended.out) == (0, "2 samples in bare.npz.\n")
+    assert "without the numbers of its preprocessing: vectors.npz is not there" in ended.err
 
 
 def test_a_path_in_the_place_of_a_source_says_how_to_write_it(limbeck: Command, tmp_path: Path) -> None:
@@ -222,6 +306,11 @@ def test_every_key_of_the_answers_is_documented(limbeck: Command, tmp_path: Path
     assert {key for answer in told for key in answer} - documented == set()
 
 
+def test_a_table_without_the_columns_of_coverage_names_one(limbeck: Command, tmp_path: Path) -> None:
+    (tmp_path / "other.csv").write_text("methods,k,error\ndm,10,0.1\n")
+    assert "no column 'method'. Did you mean 'methods'?" in limbeck.refused("coverage", "other.csv", "--gap", 0.1)
+
+
 def test_a_number_that_is_not_finite_is_null(capsys: pytest.CaptureFixture[str]) -> None:
     nan, inf = float("nan"), float("inf")
     print_json({"a": [1.5, nan, {"b": (np.float64("inf"), -inf)}], "c": "NaN", "d": None, "e": 3, "f": True})
@@ -249,6 +338,13 @@ BAD = [
     (("report", "."), "holds no study"),
     (("plan", "."), "holds no study"),
     (("laws", "nowhere.csv"), "nowhere.csv"),
+    (("coverage", "nowhere.csv", "--gap", "0.1"), "nowhere.csv"),
+    (("interchange", "nowhere.csv"), "nowhere.csv"),
+    (("verify", "nowhere"), "nowhere is no folder"),
+    (("verify", "."), "holds neither a study nor a set"),
+    (("distill", "digits", "dm(steps=1)", "-k", "1", "--device", "gpu"), "no device of torch"),
+    (("distill", "digits", "dm(steps=1)", "-k", "1", "--device", "cuda:99"), "can't be used here"),
+    (("distill", "os.path:join", "dm"), "can't be called with no settings"),
 ]
 
 

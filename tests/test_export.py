@@ -21,9 +21,11 @@ from limbeck.export import (
     export_png_folder,
     import_published_pt,
     pixels,
+    published_set,
     sheet_png,
 )
 from limbeck.samples import Domain, Samples
+from limbeck.sources import Source
 from limbeck.synthetic import SyntheticSet
 
 
@@ -61,6 +63,32 @@ def test_npz_holds_the_training_samples_to_the_bit_and_no_pickle(tmp_path: Path)
         about = json.loads(str(stored["about"]))
     assert (about["method"], about["k"], about["digest"]) == ("planted", 6, chosen.digest)
     assert about["preprocessing"] == dict(chosen.preprocessing)
+
+
+def test_npz_carries_the_numbers_that_prepare_other_samples(tmp_path: Path) -> None:
+    """Read with numpy alone: vectors prepared with them are those that the source prepared."""
+    raw = np.random.default_rng(0).normal(5, 3, (40, 4)).astype(np.float32)
+    source = Source.from_arrays(raw, np.arange(40) % 2, raw, np.arange(40) % 2)
+    with np.load(export_npz(planted_set((4,)), tmp_path / "set.npz", source.preprocessing)) as stored:
+        np.testing.assert_allclose((raw - stored["mean"]) / stored["std"], source.test.x.numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_published_samples_become_a_set_with_their_labels(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).integers(0, 256, (40, 5, 4, 3), dtype=np.uint8)
+    source = Source.from_arrays(x, np.arange(40) % 2)
+    soft = Samples(torch.randn(4, 3, 5, 4), torch.tensor([[0.7, 0.3], [1.0, 0.0], [0.2, 0.8], [0.4, 0.6]]),
+                   torch.tensor([0, 0, 1, 1]))  # fmt: skip
+    hard = Samples.hard(soft.x, soft.group, 2)
+    for given, form in ((soft, "pixels(labels=soft)"), (hard, "pixels")):
+        held = SyntheticSet.load(published_set(given, source, method="mtt").save(tmp_path / form))
+        assert (held.parameterization, held.k, held.per_class, held.method) == (form, 4, 2, "mtt")
+        torch.testing.assert_close(held.samples().x, given.x)
+        torch.testing.assert_close(held.samples().y, given.y)
+        assert held.preprocessing == source.preprocessing.about()
+    with pytest.raises(BadData, match=r"have shape \(3, 4\) and 2 classes"):
+        published_set(Samples.hard(soft.x[:, 0, :3], soft.group, 2), source)
+    with pytest.raises(BadData, match="no sample stands for class '1'"):
+        published_set(Samples.hard(soft.x, torch.zeros(4, dtype=torch.int64), 2), source)
 
 
 def test_pixels_undo_the_preprocessing_and_round_to_the_nearest_level() -> None:

@@ -65,6 +65,12 @@ def save(folder: Path, identity: str, run: Run) -> None:
             old.unlink(missing_ok=True)
 
 
+def drop(folder: Path, identity: str) -> None:
+    """Remove a run's checkpoints, once what they led to is kept; those of other runs stay."""
+    for done in folder.glob(f"checkpoint-{identity[:16]}-*"):
+        done.unlink(missing_ok=True)
+
+
 def resume(folder: Path | None, identity: str, scenes: int) -> Run | None:
     """The newest complete checkpoint of this very run, if there is one."""
     found = sorted(folder.glob(f"checkpoint-{identity[:16]}-*.json"), reverse=True) if folder else []

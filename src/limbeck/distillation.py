@@ -90,10 +90,12 @@ def distill(
         raise BadSetting("experts recorded elsewhere are of one configuration. Leave them out: a pool trains its own.")
     recorder = None if experts is None else lambda plan, dynamics: experts
     task = Task.prepare(source, method, configuration, pool, per_class, seed, recorder, device, dtype)
+    budget = {"steps": steps, "seconds": seconds, "candidates": candidates}
     steps = task.method.outer_steps() if steps is None else min(steps, task.method.outer_steps())
-    if not isinstance(task.method, Matching):
-        return task.finished(task.start(), steps=0, seconds=0.0)
     identity = digest([task.identity, steps, candidates])
+    asked = {"budget": budget, "run": identity}
+    if not isinstance(task.method, Matching):
+        return task.finished(task.start(), steps=0, seconds=0.0).with_provenance(**asked)
     run = resume(folder, identity, len(pool)) or task.start()
     validate_at = {round(steps * (i + 1) / candidates) for i in range(candidates)} if candidates > 1 else set()
     begun = saved = time.perf_counter() - run.seconds
@@ -111,7 +113,7 @@ def distill(
                 left = run.seconds / run.step * (steps - run.step)
                 left = left if seconds is None else min(left, seconds - run.seconds)
                 on_progress(Progress(run.step, steps, run.losses[-1], run.seconds, max(0.0, left)))
-    return task.finished(run, steps=run.step, seconds=run.seconds)
+    return task.finished(run, steps=run.step, seconds=run.seconds).with_provenance(**asked)
 
 
 def check_numbers(**numbers: Any) -> None:
@@ -303,6 +305,7 @@ class Task:
             "candidates": run.candidates,
             "losses": [[i, run.losses[i]] for i in range(0, len(run.losses), every)],
             "source_digest": self.source.digest,
+            "class_names": list(self.source.class_names),
             "torch": torch.__version__,
         }
         if len(self.pool) > 1 and run.pool:

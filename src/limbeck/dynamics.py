@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from limbeck.configuration import Configuration
-from limbeck.errors import Diverged
+from limbeck.errors import BadSetting, Diverged, nearest
 from limbeck.network import Buffers, Network, copied
 from limbeck.samples import Domain, Samples
 from limbeck.streams import derive, stream
@@ -40,6 +40,9 @@ class State:
         )
 
 
+DEVICES = ("cpu", "cuda", "mps", "xpu")
+
+
 @dataclass(frozen=True)
 class Trained:
     """One finished training."""
@@ -52,6 +55,22 @@ class Trained:
 def soft_cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
     """Mean over samples of -sum_c y_c log softmax(logits)_c; logits and y (n, classes)."""
     return -(y * torch.log_softmax(logits, dim=-1)).sum(-1).mean(-1)
+
+
+def chosen_device(device: torch.device | str) -> torch.device:
+    """The device that was asked for. Raises `BadSetting` for one that torch does not know or this machine has not."""
+    try:
+        chosen = torch.device(device)
+    except (RuntimeError, TypeError):
+        raise BadSetting(f"'{device}' is no device of torch. {nearest(str(device), DEVICES)}") from None
+    try:
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise BadSetting(
+            f"the device '{device}' can't be used here ({reason}). Take cpu, or install the torch that is made for it."
+        ) from None
+    return chosen
 
 
 class Dynamics:
@@ -67,7 +86,7 @@ class Dynamics:
     ) -> None:
         self.configuration = Configuration.parse(configuration)
         self.domain = domain
-        self.device = torch.device(device)
+        self.device = chosen_device(device)
         self.dtype = dtype
         self.configuration.augmentation.check(domain)
         self.configuration.domain.check(domain)

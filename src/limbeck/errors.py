@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+LISTED = 40  # known names in one message
+
 
 class LimbeckError(Exception):
     """Base of every error meant for the user; the command line prints its text and exits with `exit_code`."""
@@ -67,4 +69,5 @@ def nearest(name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"Did you mean '{close[0]}'? " if close else ""
-    return f"{hint}Known: {', '.join(names) or 'none'}."
+    beyond = f" and {len(names) - LISTED} more" if len(names) > LISTED + 5 else ""
+    return f"{hint}Known: {', '.join(names[:LISTED] if beyond else names) or 'none'}{beyond}."

@@ -64,6 +64,21 @@ def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
             os.unlink(temporary)
 
 
+def check_writable(folder: Path) -> None:
+    """Raise `StoreFailure` where nothing can be written into a folder, or into the one that it would be made in."""
+    place = folder
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    try:
+        if not place.is_dir():
+            raise OSError(f"{place} is no folder")
+        tempfile.TemporaryFile(dir=place).close()
+    except OSError as error:
+        raise StoreFailure(
+            f"{folder} can't be written into: {error.strerror or error}. Choose another folder; nothing was begun."
+        ) from None
+
+
 def write_record(path: Path, record: Mapping[str, Any], *, durable: bool = True) -> None:
     """Write a JSON record with a digest of its own content; `durable` as in `write_bytes`."""
     body = dict(record)

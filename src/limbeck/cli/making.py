@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +11,9 @@ from limbeck.cli import app
 from limbeck.cli.printing import duration, print_json, print_table, size
 from limbeck.cli.progress import step_bar
 from limbeck.cli.tracking import TrackerOption, of_steps, tracked
+
+if TYPE_CHECKING:
+    from limbeck.synthetic import SyntheticSet
 
 DEFAULT_CONFIGURATION = "convnet(width=32, depth=2)/adamw(lr=5e-3)/none/cosine(steps=300)"
 
@@ -43,12 +46,14 @@ def distill(
     as_json: JsonOption = False,
 ) -> None:
     """Distil a source into a small synthetic set."""
+    from limbeck.checkpoint import drop
     from limbeck.cli.pooling import pooled
+    from limbeck.configuration import Configuration
     from limbeck.cost import forecast
     from limbeck.distillation import distill as run
     from limbeck.sources import load_source
-    from limbeck.store import safe_name
-    from limbeck.variants import parse
+    from limbeck.store import check_writable, safe_name
+    from limbeck.variants import make, parse
 
     data = load_source(source)
     pool: dict[str, Any] = {"configurations": pooled(configurations or [], data), "weights": weights}
@@ -66,7 +71,14 @@ def distill(
         )
         return
     folder = out or Path(safe_name(f"{parse(source)[0]}-{parse(method)[0]}-{per_class}-{seed}".replace(":", "-")))
-    _refuse_another(folder, {"method": method, "source": data.spec, "per_class": per_class, "seed": seed})
+    wanted: dict[str, Any] = {"method": make("methods", method).spec, "source": data.spec, "per_class": per_class}
+    wanted |= {"seed": seed, "configuration": Configuration.parse(configuration).spec, "source_digest": data.digest}
+    wanted |= {"steps": steps, "seconds": seconds, "candidates": candidates}
+    wanted |= {"configurations": [Configuration.parse(one).spec for one in pool["configurations"]], "weights": weights}
+    if made := _held(folder, wanted):
+        _tell_of(made, folder, as_json, again=True)
+        return
+    check_writable(folder)
     facts: dict[str, Any] = {"source": source, "method": method, "per_class": per_class, "seed": seed}
     facts |= {"configuration": configuration}
     with tracked(tracker, folder.name, facts) as note, step_bar(method, quiet=as_json) as show:
@@ -75,32 +87,78 @@ def distill(
             candidates=candidates, folder=folder, on_progress=of_steps(note, show), device=device, **pool,
         )  # fmt: skip
     made.save(folder)
-    for checkpoint in folder.glob("checkpoint-*"):
-        checkpoint.unlink()
-    facts = {"folder": str(folder), "k": made.k, "bytes": made.bytes, "digest": made.digest}
+    drop(folder, made.provenance["run"])
+    _tell_of(made, folder, as_json)
+
+
+def _tell_of(made: SyntheticSet, folder: Path, as_json: bool, again: bool = False) -> None:
+    """What was made, where it is, and what can be done with it."""
+    facts: dict[str, Any] = {"folder": str(folder), "k": made.k, "bytes": made.bytes, "digest": made.digest}
     facts |= {"method": made.method, "steps": made.provenance["steps"], "seconds": made.provenance["seconds"]}
     facts["candidates"] = made.provenance["candidates"]
     if as_json:
         print_json(facts)
         return
-    print(f"{made.k} samples ({size(made.bytes)}) in {folder} after {duration(facts['seconds'])}.")
-    print(f"Next: limbeck evaluate {folder}, or limbeck show {folder} to see them.")
+    how = "are there already, made by this very command" if again else f"after {duration(facts['seconds'])}"
+    print(f"{made.k} samples ({size(made.bytes)}) in {folder} {how}.")
+    print(
+        f"Next: limbeck evaluate {folder}" + (f", or limbeck show {folder} to see them." * made.domain.is_image or ".")
+    )
 
 
-def _refuse_another(folder: Path, wanted: dict[str, Any]) -> None:
-    """Raise `BadSetting` where a folder holds a set of another recipe, which would be lost."""
+def _held(folder: Path, wanted: dict[str, Any]) -> SyntheticSet | None:
+    """The set that a folder holds, where it is the one that is wanted; None where there is none.
+
+    Raises `BadSetting` where it is of another recipe, budget or data, and would be lost.
+    """
     from limbeck.errors import BadSetting, CorruptFile, MissingData
     from limbeck.synthetic import SyntheticSet
-    from limbeck.variants import make
 
     try:
         held = SyntheticSet.load(folder)
     except (MissingData, CorruptFile):  # what is broken is made anew
-        return
-    wanted = {**wanted, "method": make("methods", wanted["method"]).spec}
-    odd = [f"{name}={getattr(held, name)}" for name, value in wanted.items() if getattr(held, name) != value]
+        return None
+    facts, budget = held.provenance, held.provenance.get("budget")
+    pool = facts.get("pool") or {"configurations": [], "weighting": wanted["weights"]}
+    known = {name: getattr(held, name) for name in ("method", "source", "per_class", "seed", "configuration")}
+    known |= {"configurations": pool["configurations"], "weights": pool["weighting"], **(budget or {})}
+    known |= {name: facts[name] for name in ("source_digest",) if name in facts}
+    odd = [
+        f"{name}={known[name]}" if name != "source_digest" else f"of other data of {held.source}"
+        for name in wanted
+        if name in known and known[name] != wanted[name]
+    ]
     if odd:
         raise BadSetting(f"{folder} holds another set ({', '.join(odd)}). Choose another --out, or remove that folder.")
+    return held if budget else None  # of an older version, which may have had another budget
+
+
+@app.command(name="import")
+def import_set(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .pt file as the papers' repositories publish them.")],
+    out: Annotated[Path, typer.Argument(metavar="SET", help="The folder of the set to make.")],
+    source: Annotated[str, typer.Option(help="What it was distilled from, prepared as there: preprocessing=zca.")],
+    labels: Annotated[Path | None, typer.Option(help="The file of its labels, where they are in another.")] = None,
+    experiment: Annotated[int, typer.Option(min=0, help="Which of several sets in the file, from 0.")] = 0,
+    method: Annotated[str, typer.Option(help="What its rows are to be called.")] = "published",
+    as_json: JsonOption = False,
+) -> None:
+    """Bring in a published set, to evaluate, measure or export it. Nothing in the file is run."""
+    from limbeck.errors import BadSetting
+    from limbeck.export import import_published_pt, published_set
+    from limbeck.sources import load_source
+
+    if (out / "set.json").exists():
+        raise BadSetting(f"{out} holds a set already. Choose another folder, or remove that one.")
+    data = load_source(source)
+    samples = import_published_pt(file, labels, classes=data.domain.classes, experiment=experiment)
+    made = published_set(samples, data, method=method)
+    made.save(out)
+    if as_json:
+        print_json({"folder": str(out), "k": made.k, "bytes": made.bytes, "digest": made.digest, "method": made.method})
+    else:
+        print(f"{made.k} samples ({size(made.bytes)}) in {out}.")
+        print(f"Next: limbeck evaluate {out} -c CONFIGURATION")
 
 
 @app.command()

@@ -66,14 +66,12 @@ def interchange(
     as_json: JsonOption = False,
 ) -> None:
     """Which surrogate at which k, and are they interchangeable? By one discrepancy of every set of a study."""
-    import csv
-
     from limbeck.findings import discrepancies
+    from limbeck.laws import read_rows
     from limbeck.laws.interchange_answer import interchange_answer
 
     if file.suffix == ".csv":
-        with file.open(newline="", encoding="utf-8") as handle:
-            rows: list[dict[str, Any]] = list(csv.DictReader(handle))
+        rows: list[dict[str, Any]] = read_rows(file)
     else:
         rows = discrepancies(_folder(file, runs), every=every, device=device, on_done=None if as_json else _tell)
     answer = interchange_answer(rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,9 +11,11 @@ import typer
 from limbeck.cli import app
 from limbeck.cli.making import JsonOption
 from limbeck.cli.printing import interval, print_json, print_markdown, print_table
-from limbeck.errors import BadSetting, nearest
+from limbeck.errors import BadSetting, CorruptFile, LimbeckError, MissingData, nearest
 
 if TYPE_CHECKING:
+    from limbeck.export import Undo
+    from limbeck.sources import Preprocessing
     from limbeck.synthetic import SyntheticSet
 
 FAMILIES = [
@@ -131,6 +134,9 @@ def verify(
     from limbeck.study import verify as check
     from limbeck.synthetic import SyntheticSet
 
+    if not any(path.rglob("*.json")):
+        known = "holds neither a study nor a set" if path.is_dir() else "is no folder"
+        raise MissingData(f"{path} {known}. Give the folder of one, such as runs/NAME.")
     if (path / "set.json").exists():
         SyntheticSet.load(path)
         problems: list[str] = []
@@ -178,12 +184,13 @@ def export(
     from limbeck.synthetic import SyntheticSet
 
     held = SyntheticSet.load(folder)
+    names = held.provenance.get("class_names")
     if to == "npz":
-        export_npz(held, out)
+        export_npz(held, out, _preprocessing(held))
     elif to == "png":
-        export_png_folder(held, out, undo=_undo(held))
+        export_png_folder(held, out, classes=names, undo=_undo(held))
     elif to == "huggingface":
-        export_huggingface(held, out, undo=_undo(held))
+        export_huggingface(held, out, classes=names, undo=_undo(held))
     else:
         raise BadSetting(f"a set can't be exported to '{to}'. {nearest(to, ['npz', 'png', 'huggingface'])}")
     if as_json:
@@ -192,11 +199,33 @@ def export(
         print(f"{held.k} samples in {out}.")
 
 
-def _undo(held: SyntheticSet) -> Any:
-    """How the set's samples turn back into pictures: from its own description, or, for ZCA, from its source."""
+def _undo(held: SyntheticSet) -> Undo | None:
+    """How the set's samples turn back into pictures; nothing for vectors, which are none."""
+    if not held.domain.is_image:
+        return None
+    found = _preprocessing(held)
+    return None if found is None else found.undo
+
+
+def _preprocessing(held: SyntheticSet) -> Preprocessing | None:
+    """What prepares other samples as the set's were: from its own description, or else from its source.
+
+    None where the source can't be read any more, or is no longer the same; that is said.
+    """
     from limbeck.sources import load_source
     from limbeck.sources._preprocessing import Preprocessing
 
-    if held.preprocessing.get("kind") == "zca":
-        return load_source(held.source).preprocessing.undo
-    return Preprocessing.restored(held.preprocessing).undo
+    try:
+        return Preprocessing.restored(held.preprocessing)
+    except CorruptFile:  # numbers of each feature are not in the description
+        pass
+    try:
+        found = load_source(held.source).preprocessing
+    except LimbeckError as error:
+        why = str(error)
+    else:
+        if found.digest == held.preprocessing.get("digest"):
+            return found
+        why = f"{held.source} is now prepared in another way."
+    print(f"limbeck: without the numbers of its preprocessing: {why}", file=sys.stderr)
+    return None

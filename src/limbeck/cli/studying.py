@@ -285,7 +285,12 @@ def _folder(file: Path, runs: Path) -> StudyFolder:
 
     folder = StudyFolder(file if file.is_dir() else runs / Study.load(file).name)
     if not (folder.path / "study.json").exists():
-        raise MissingData(f"{folder.path} holds no study yet. Run `limbeck study run {file}` first.")
+        first = (
+            "Give a study's file, or the folder that it was run in"
+            if file.is_dir()
+            else f"Run `limbeck study run {file}` first"
+        )
+        raise MissingData(f"{folder.path} holds no study{'' if file.is_dir() else ' yet'}. {first}.")
     return folder
 
 

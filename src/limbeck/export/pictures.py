@@ -32,9 +32,7 @@ def pixels(x: Tensor, undo: Undo | None = None) -> Pixels:
     three channels are kept; any other number is shown by its mean. Raises `NotApplicable` for vectors.
     """
     if x.ndim != 4:
-        raise NotApplicable(
-            f"samples of shape {tuple(x.shape[1:])} are no pictures. Export vectors with `limbeck export --format npz`."
-        )
+        raise NotApplicable(f"samples of shape {tuple(x.shape[1:])} are no pictures. Export vectors with `--to npz`.")
     shown = undo(x) if undo is not None else x
     values = shown.detach().cpu().double().numpy()  # (n, channels, height, width)
     if not np.isfinite(values).all():
@@ -106,7 +104,7 @@ def _enlarged(sheet: Pixels, side: int) -> Pixels:
 def class_folder(label: int, classes: Sequence[str] | None = None) -> str:
     """A class's folder: its number, then its name as far as that can be a file name, so that the order is kept."""
     name = re.sub(r"[^A-Za-z0-9]+", "-", str(classes[label])).strip("-")[:60] if classes else ""
-    return f"{label:03d}-{name}" if name else f"{label:03d}"
+    return f"{label:03d}-{name}" if name and name != str(label) else f"{label:03d}"
 
 
 def export_png_folder(

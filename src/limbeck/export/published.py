@@ -17,7 +17,10 @@ import numpy as np
 import torch
 
 from limbeck.errors import BadData, CorruptFile, MissingData
+from limbeck.parameterizations.pixels import Pixels
 from limbeck.samples import Samples
+from limbeck.sources import Source
+from limbeck.synthetic import SyntheticSet
 
 SECONDS = 60
 _CHILD = "import sys; from limbeck.export.published import main; sys.exit(main(*sys.argv[1:]))"
@@ -39,6 +42,38 @@ def import_published_pt(
     if "labels" not in arrays:
         raise BadData(f"{path} holds samples without labels. Give the file with their labels as well.")
     return _samples(Path(path), arrays["images"], arrays["labels"], classes)
+
+
+def published_set(samples: Samples, source: Source, *, method: str = "published") -> SyntheticSet:
+    """Published samples as a set of a source, which they are taken to be prepared as: soft labels stay soft.
+
+    `method` is what its rows are to be called. Raises `BadData` where shape or classes are not the source's.
+    """
+    shape, classes = tuple(samples.x.shape[1:]), samples.y.shape[1]
+    if shape != source.domain.shape or classes != source.domain.classes:
+        raise BadData(
+            f"the samples have shape {shape} and {classes} classes, {source.spec} has {source.domain.shape} and "
+            f"{source.domain.classes}. Give the source that they were distilled from."
+        )
+    counts = torch.bincount(samples.group, minlength=classes)
+    if not counts.min():
+        raise BadData(
+            f"no sample stands for class '{source.class_names[int(counts.argmin())]}'. Every class needs one."
+        )
+    hard = bool(((samples.y == 0) | (samples.y == 1)).all())
+    form = Pixels(labels="hard" if hard else "soft")
+    tensors = {"pixels": samples.x} if hard else {"pixels": samples.x, "logits": samples.y.clamp_min(1e-12).log()}
+    return SyntheticSet(
+        tensors=tensors,
+        group=samples.group,
+        parameterization=form.spec,
+        domain=source.domain,
+        preprocessing=source.preprocessing.about(),
+        method=method,
+        source=source.spec,
+        per_class=int(counts.min()),
+        provenance={"source_digest": source.digest, "class_names": list(source.class_names)},
+    )
 
 
 def _samples(path: Path, images: np.ndarray[Any, Any], given: np.ndarray[Any, Any], classes: int | None) -> Samples:

@@ -8,7 +8,7 @@ import numpy as np
 
 from limbeck.errors import BadData
 from limbeck.laws.covers import Floats
-from limbeck.laws.table import REFERENCE, Row
+from limbeck.laws.table import REFERENCE, Row, require_columns
 from limbeck.laws.worst import Runs, read_runs
 from limbeck.measures.split_seeds import DistanceMatrix, split_seed_distances
 
@@ -18,9 +18,11 @@ PROBES = 1  # sets of every method and k that distances may see; the law is fitt
 def read_all(rows: Iterable[Row]) -> list[Runs]:
     """The runs of every method of a table on the configurations that all of them have, in one order.
 
-    Raises `BadData` for a table without methods, or without two configurations that all methods have.
+    Raises `BadData` for a table that lacks a column, for one without methods, or without two configurations that all
+    methods have.
     """
     held = list(rows)
+    require_columns(held, "method", "configuration", "k", "set", "seed", "error")
     methods = list(dict.fromkeys(str(row["method"]) for row in held if row["method"] != REFERENCE))
     if not methods:
         raise BadData("the table has reference rows only. Evaluate a method under two configurations or more.")

@@ -75,9 +75,9 @@ def groups(rows: Iterable[Row], *, pair: bool = False) -> list[Group]:
     if not table:
         raise BadData("the table has no rows. Run a study first, or give a CSV file with a line for every training.")
     columns = {name for row in table for name in row}
-    _require(columns, "method", "k")
+    require_columns(table, "method", "k")
     if not columns & {"error", "gap", "error_mean"}:
-        _require(columns, "error")
+        require_columns(table, "error")
     cleaned = _named_by_source([_clean(row, line) for line, row in enumerate(table, start=1)])
     if any(row["error_mean"] is not None for row in cleaned):
         return _mean_groups(cleaned)
@@ -98,7 +98,9 @@ def groups(rows: Iterable[Row], *, pair: bool = False) -> list[Group]:
     return found
 
 
-def _require(columns: set[str], *names: str) -> None:
+def require_columns(rows: Iterable[Row], *names: str) -> None:
+    """Raise `BadData`, naming the nearest column, where no row has one of the names."""
+    columns = {name for row in rows for name in row}
     for name in names:
         if name not in columns:
             also = " (or gap, or error_mean, error_sd and n)" if name == "error" else ""
