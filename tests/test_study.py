@@ -7,11 +7,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from limbeck.errors import BadData, BadSetting, MissingData, UnknownName
+from limbeck.errors import BadData, BadSetting, MissingData, NotApplicable, UnknownName
 from limbeck.study import Cell, Order, Study, shard
 from little import CONFIGURATIONS, little_study, little_toml, opened, write_arrays
 
@@ -204,3 +205,16 @@ def test_an_order_without_all_cells_is_a_mistake(tmp_path: Path) -> None:
     trainings = [cell for cell in opened(tmp_path).cells() if cell.kind == "evaluate"]
     with pytest.raises(BadSetting, match="which is not in the study"):
         Order(trainings)
+
+
+def test_methods_that_can_not_run_on_the_source_are_refused_before_the_first_cell(tmp_path: Path) -> None:
+    """Feature vectors: defaults that only images can have are left out, what was asked for is refused."""
+    random, path = np.random.default_rng(0), tmp_path / "vectors.npz"
+    np.savez(path, x_train=random.normal(size=(60, 6)).astype(np.float32), y_train=np.repeat([0, 1, 2], 20))
+    mine = {"source": f"embeddings(path='{path}')", "configurations": ["mlp(width=8)/sgd/none/cosine(steps=2)"]}
+    for able in ("dm(steps=1)", "idm(steps=1)"):
+        assert little_study(tmp_path, methods=[able], **mine).cells()
+    refused = {"dm(steps=1, augmentation=cutmix)": "cutmix", "rded": "Methods that can run here"}
+    for method, words in refused.items():
+        with pytest.raises((BadSetting, NotApplicable), match=words):
+            little_study(tmp_path, methods=[method], **mine).cells()

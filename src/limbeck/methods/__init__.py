@@ -260,7 +260,7 @@ def coded(latent: int, decoder: str, labels: Labels) -> Parameterization | None:
 def check_applicable(method: Method, configuration: Configuration, domain: Domain, per_class: int) -> None:
     """Raise `NotApplicable` where a method can't run, naming those that can."""
     try:
-        method.check(configuration, domain, per_class)
+        _check(method, configuration, domain, per_class)
     except NotApplicable as error:
         able = [name for name in members("methods") if _can_run(name, configuration, domain, per_class)]
         raise NotApplicable(f"{error} Methods that can run here: {', '.join(able)}.") from None
@@ -268,10 +268,16 @@ def check_applicable(method: Method, configuration: Configuration, domain: Domai
 
 def _can_run(name: str, configuration: Configuration, domain: Domain, per_class: int) -> bool:
     try:
-        make("methods", name).suited(domain).check(configuration, domain, per_class)
+        _check(make("methods", name), configuration, domain, per_class)
     except LimbeckError:
         return False
     return True
+
+
+def _check(method: Method, configuration: Configuration, domain: Domain, per_class: int) -> None:
+    suited = method.suited(domain)
+    suited.check(configuration, domain, per_class)
+    suited.dynamics_configuration(configuration, domain, per_class)
 
 
 def indices_by_class(source: Source, per_class: int, copies: int = 1) -> list[Tensor]:
