@@ -207,7 +207,7 @@ def copied(buffers: Buffers) -> Buffers:
 
 
 def _places(module: nn.Module) -> dict[str, list[tuple[dict[str, Any], str]]]:
-    """Where a module holds each of its parameters and buffers, by the name of the first; several places where shared."""
+    """Where a module holds each parameter and buffer, by the name of the first; several places where it is shared."""
     tensors = [*module.named_parameters(), *module.named_buffers()]
     names = {id(tensor): name for name, tensor in tensors}
     found: dict[str, list[tuple[dict[str, Any], str]]] = {name: [] for name, _ in tensors}
