@@ -45,6 +45,20 @@ def test_the_measure_is_its_formula_on_a_first_batch_norm() -> None:
     torch.testing.assert_close(value, loss + 0.3 * away, rtol=1e-12, atol=0)
 
 
+def test_the_first_batch_norm_may_weigh_more_than_the_others() -> None:
+    dynamics = Dynamics("mlp(width=4, depth=2, norm=batch)", Domain((5,), 3), dtype=torch.float64)
+    moment, x = Moment(dynamics, dynamics.initial(0)), torch.randn(7, 5, dtype=torch.float64)
+    samples = Samples.hard(x, torch.arange(7) % 3, 3)
+    plain, tenfold, nothing = (
+        Statistics(weight=1.0, first=f).value(moment, samples, samples) for f in (1.0, 10.0, 0.0)
+    )
+    weights = dynamics.network.unflatten(moment.state.vector)
+    hidden = x @ weights["1.weight"].T + weights["1.bias"]
+    first = hidden.mean(0).norm() + (hidden.var(0, correction=0) - 1).norm()
+    torch.testing.assert_close(tenfold - plain, 9 * first, rtol=1e-10, atol=0)
+    torch.testing.assert_close(plain - nothing, first, rtol=1e-10, atol=0)
+
+
 def test_at_the_data_only_the_teachers_loss_is_left() -> None:
     """Where the running statistics are those of these very samples, both distances vanish."""
     source = blobs((1, 8, 8), (20, 20, 20))
@@ -106,6 +120,20 @@ def test_labels_are_what_the_teacher_says_of_the_final_samples() -> None:
     teacher = restored(method.states(2).begin(scene))
     said = torch.softmax(scene.dynamics.predict(teacher, made.samples().x) / 2.0, 1)
     torch.testing.assert_close(made.samples().y, said, rtol=1e-4, atol=1e-5)
+
+
+def test_pixels_stay_in_the_range_of_the_data_and_end_at_a_rate_of_zero() -> None:
+    source = blobs((1, 8, 8), (20, 20, 20))
+    made = distill(source, SRe2L(steps=5, teachers=1, teacher_epochs=2, lr_pixels=50.0), CONVNET, 2, candidates=1)
+    least, largest = source.train.x.min(), source.train.x.max()
+    pixels = made.tensors["pixels"]
+    assert pixels.min() == least
+    assert pixels.max() == largest
+    assert [SRe2L().pace(progress, []) for progress in (0.0, 0.5, 1.0)] == pytest.approx([1.0, 0.5, 0.0])
+    features = Scene(
+        Dynamics("mlp(width=4)", Domain((3,), 2)), Samples.hard(torch.randn(9, 3), torch.arange(9) % 2, 2), 0
+    )
+    torch.testing.assert_close(features.extremes[0], features.train.x.min(0).values)
 
 
 def test_crops_are_squares_of_the_image_and_whole_where_they_are_as_large() -> None:

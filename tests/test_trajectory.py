@@ -210,8 +210,22 @@ def test_a_running_average_competes_on_validation_and_its_first_steps_are_a_plai
     settings = {"experts": 1, "expert_epochs": 3, "ahead": 1, "max_start": 2, "synthetic_steps": 2, "lr_pixels": 1.0}
     made = distill(source, FTD(**settings), "mlp(width=4)/adam/constant(steps=5)", 2, steps=4, candidates=2)
     candidates = made.provenance["candidates"]
-    assert [candidate.get("average", False) for candidate in candidates] == [False, True, False, True]
-    assert [candidate["step"] for candidate in candidates] == [2, 2, 4, 4]
+    assert [candidate.get("average", False) for candidate in candidates] == [False, False, True, False, True]
+    assert [candidate["step"] for candidate in candidates] == [0, 2, 2, 4, 4]
+
+
+@pytest.mark.parametrize("average", [0.0, 0.5])
+def test_without_validation_the_running_average_is_the_set(average: float) -> None:
+    source = blobs((6,), (20, 20, 20))
+    settings = {"experts": 1, "expert_epochs": 3, "ahead": 1, "max_start": 2, "synthetic_steps": 2, "lr_pixels": 1.0}
+    steps = [
+        distill(source, FTD(**settings, average=0.0), "mlp(width=4)/adam", 2, steps=n, candidates=1) for n in (1, 2, 3)
+    ]
+    made = distill(source, FTD(**settings, average=average), "mlp(width=4)/adam", 2, steps=3, candidates=1)
+    for name in ("pixels", "step_size"):
+        first, second, third = (step.tensors[name] for step in steps)
+        expected = third if average == 0 else third / 2 + (first + second) / 4
+        torch.testing.assert_close(made.tensors[name], expected, rtol=1e-5, atol=1e-6)
 
 
 def test_two_seeds_of_one_expert_differ_and_one_seed_is_one_expert() -> None:

@@ -78,7 +78,7 @@ def forecast(
         per_step = validation = 0.0
         if isinstance(task.method, Matching):
             per_step = _seconds_per_step(task, run, total)
-            validation = _validation_seconds(task, run, candidates)
+            validation = _validation_seconds(task, run, candidates + (candidates > 1 and task.method.keep_start))
         plans = [plan for scene in task.scenes if (plan := task.method.expert_plan(scene.dynamics))]
         experts = sum(-(-plan.count // len(pool)) * expert_seconds(plan, source, device) for plan in plans)
         seconds = start + per_step * total + validation + experts
@@ -95,7 +95,7 @@ def _seconds_per_step(task: Task, run: Run, total: int) -> float:
     taken: list[float] = []
     while len(taken) < min(max(5, 1 + len(task.pool)), total) and (sum(taken) < 10.0 or len(taken) <= len(task.pool)):
         begun = time.perf_counter()
-        task.advance(run)
+        task.advance(run, total)
         taken.append(time.perf_counter() - begun)
     return (median if len(task.pool) == 1 else fmean)(taken[1:] or taken)
 

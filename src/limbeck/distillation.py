@@ -69,8 +69,9 @@ def distill(
 
     The budget is the method's own `steps`, or `steps`, or `seconds` of work, whichever ends first. At `candidates`
     evenly spaced steps one network is trained on the set under the configuration (and one on its running average, where
-    the method keeps one), and the set with the lowest *validation* error is kept; 1 keeps the last set, unvalidated.
-    The test split is never read.
+    the method keeps one, and one on the set at its start, with `keep_start`), and the set with the lowest *validation*
+    error is kept; 1 keeps the last set (its running average, where there is one), unvalidated. The test split is never
+    read.
 
     With `configurations`, the states are drawn from the dynamics of all of them in turn (see `Pool`), and candidates
     are judged by their validation gaps under all of them: the mean with `weights` "equal", the largest with
@@ -100,8 +101,10 @@ def distill(
     validate_at = {round(steps * (i + 1) / candidates) for i in range(candidates)} if candidates > 1 else set()
     begun = saved = time.perf_counter() - run.seconds
     with checkpointing(folder, identity, run):
+        if candidates > 1 and task.method.keep_start and not run.step and not run.candidates:
+            task.validate(run)
         while run.step < steps and (seconds is None or run.seconds < seconds):
-            task.advance(run)
+            task.advance(run, steps)
             if run.step in validate_at:
                 task.validate(run)
             now = time.perf_counter()
@@ -206,8 +209,8 @@ class Task:
         form = self.method.parameterization()
         return form.unfold({**self.shared, **tensors}, self.group, self.source.domain)
 
-    def advance(self, run: Run) -> None:
-        """One update of the set. Raises `Diverged`."""
+    def advance(self, run: Run, steps: int) -> None:
+        """One update of the set, of `steps` in all. Raises `Diverged`."""
         assert isinstance(self.method, Matching)
         states, rules = self.method.states(self.per_class), self.method.optimizers()
         turn, visit, pool = self.pool.turn(run.pool)
@@ -217,10 +220,12 @@ class Task:
         moment = states.visit(scene, carry, visit, tensors)
         loss = self.method.value(scene, moment, self.unfold(tensors), run.step)
         gradients = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True, materialize_grads=True)
+        pace = {self.method.content: self.method.pace(run.step / steps, run.losses)}
         for (name, rule), gradient in zip(rules.items(), gradients, strict=True):
+            rate = rule.lr * pace.get(name, 1.0)
             with torch.no_grad():
                 tensors[name], moments[name] = rule.update(
-                    leaves[name].detach(), gradient, moments[name], rule.lr, run.step
+                    leaves[name].detach(), gradient, moments[name], rate, run.step
                 )
         finite = bool(torch.isfinite(loss)) and all(bool(torch.isfinite(tensors[name]).all()) for name in rules)
         if not finite:
@@ -258,9 +263,15 @@ class Task:
 
     def validate(self, run: Run) -> None:
         """Let the set as it is, and its running average, compete for the lowest validation error yet."""
-        self._compete(run, run.tensors, {})
+        self._compete(run, self._completed(run, run.tensors), {})
         if run.average:
-            self._compete(run, {**run.tensors, **run.average}, {"average": True})
+            self._compete(run, self._completed(run, {**run.tensors, **run.average}), {"average": True})
+
+    def _completed(self, run: Run, tensors: Tensors) -> Tensors:
+        if not isinstance(self.method, Matching):
+            return tensors
+        with torch.no_grad():
+            return self.method.completed(self.scenes[0], run.carries[0], tensors, self.unfold)
 
     def _compete(self, run: Run, tensors: Tensors, facts: Mapping[str, Any]) -> None:
         """Train one network on a set under each configuration; keep it where it does best yet on validation."""
@@ -297,7 +308,8 @@ class Task:
 
     def finished(self, run: Run, *, steps: int, seconds: float) -> SyntheticSet:
         beside = self.method.auxiliary(self.scenes[0]) if isinstance(self.method, Matching) else {}
-        kept = {name: tensor for name, tensor in (run.best or run.tensors).items() if name not in beside} | self.shared
+        best = run.best or self._completed(run, {**run.tensors, **run.average})
+        kept = {name: tensor for name, tensor in best.items() if name not in beside} | self.shared
         every = max(1, len(run.losses) // 200)
         facts = {
             "steps": steps,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
@@ -23,7 +23,7 @@ from limbeck.parameterizations.pixels import Pixels
 from limbeck.parameterizations.tiles import Tiles
 from limbeck.real_batches import random_batch, representative_batch
 from limbeck.samples import Domain, Samples
-from limbeck.states import ExpertPlan, Scene, States
+from limbeck.states import Carry, ExpertPlan, Scene, States
 from limbeck.streams import numpy_stream, stream
 from limbeck.surrogates import Moment, Surrogate
 from limbeck.variants import Variant, make, members
@@ -117,10 +117,12 @@ class Matching(Method):
     `batch=representative` shows it the real samples nearest to `batch_real` k-means centres of each class, clustered
     anew every `recluster` steps (DREAM, Liu et al., ICCV 2023). A `factor` above 1 stores images in factor x factor
     tiles, `latent` above 0 stores each sample as so many principal components and `decoder=FOLDER` as the latents of an
-    autoencoder; `labels=soft` learns labels beside the samples where the surrogate reads them.
+    autoencoder; `labels=soft` learns labels beside the samples where the surrogate reads them. `clip` cuts pixels off
+    at the range of the training samples, of each channel, after every update. With `keep_start` the set at its start is
+    validated too, so that none is kept that validates worse.
     """
 
-    later: ClassVar[frozenset[str]] = frozenset({"latent", "decoder"})
+    later: ClassVar[frozenset[str]] = frozenset({"latent", "decoder", "clip", "keep_start"})
 
     steps: int = Field(1000, gt=0)
     lr_pixels: float = Field(1.0, gt=0)
@@ -135,6 +137,8 @@ class Matching(Method):
     lr_labels: float = Field(0.1, gt=0)
     latent: int = Field(0, ge=0)
     decoder: str = ""
+    clip: bool = False
+    keep_start: bool = False
 
     def parameterization(self) -> Parameterization:
         if codes := coded(self.latent, self.decoder, self.labels):
@@ -166,7 +170,18 @@ class Matching(Method):
 
     def settled(self, scene: Scene, moment: Moment, tensors: Tensors, unfold: Callable[[Tensors], Samples]) -> Tensors:
         """The stored tensors after an update of the set, with what the recipe does to them besides descending."""
+        if not self.clip or "pixels" not in tensors:
+            return tensors
+        least, largest = (end.to(tensors["pixels"]) for end in scene.extremes)
+        return {**tensors, "pixels": tensors["pixels"].clamp(least, largest)}
+
+    def completed(self, scene: Scene, carry: Carry, tensors: Tensors, unfold: Callable[[Tensors], Samples]) -> Tensors:
+        """The stored tensors of a set that is to be trained on, with what no update of it has to know."""
         return tensors
+
+    def pace(self, progress: float, losses: Sequence[float]) -> float:
+        """What `lr_pixels` is multiplied by at a share `progress` in [0, 1) of the steps, after these losses."""
+        return 1.0
 
     def averaging(self) -> float:
         """Decay of the running average of the stored tensors that validation compares with the last; 0 keeps none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -17,9 +18,10 @@ from limbeck.variants import make
 class CAFE(Matching):
     """Match mean activations of every layer along the path that the set induces (Wang et al., CVPR 2022).
 
-    Beside it, the synthetic class centres must tell the real samples apart. The paper stops its two inner loops when
-    the accuracy on the set no longer moves; here a network serves `length` steps, with `epochs` passes over the set
-    after each. Its learning rate of pixels is lowered along the way, ours is not.
+    Beside it, the synthetic class centres must tell the real samples apart. The paper stops its two inner loops by the
+    accuracy on real samples, which costs ten and more passes over a real batch a step; here a network serves `length`
+    steps, with `epochs` passes over the set after each. As in the released code the rate of pixels is halved at .6, .8
+    and .9 of the steps (`decay`).
     """
 
     paper: ClassVar[str] = "wang2022cafe"
@@ -35,12 +37,16 @@ class CAFE(Matching):
     length: int = Field(10, gt=0)
     epochs: int = Field(10, ge=0)
     discrimination: float = Field(0.01, ge=0)
+    decay: float = Field(0.5, gt=0, le=1)
 
     def surrogate(self) -> Layers:
         return Layers(discrimination=self.discrimination)
 
     def states(self, per_class: int) -> SyntheticPath:
         return SyntheticPath(length=self.length, epochs=self.epochs)
+
+    def pace(self, progress: float, losses: Sequence[float]) -> float:
+        return float(self.decay ** sum(progress >= share for share in (0.6, 0.8, 0.9)))
 
     def dynamics_configuration(self, configuration: Configuration, domain: Domain, per_class: int) -> Configuration:
         return configuration.replace(

@@ -17,9 +17,9 @@ class FTD(MTT):
 
     Along flat trajectories an error of the parameters costs little, so that errors of single segments add up to less
     when a set is trained on from scratch. Experts are trained with GSAM (`radius`, `surrogate_gap`); the average of the
-    set (`average`, the plain mean over its first steps) is validated beside the last set and the better one is kept. In
-    20 s of a core on Fashion-MNIST, 19 updates at 10 a class, it does not beat `k-means` there
-    (docs/results/methods.md).
+    set (`average`, the plain mean over its first steps) is validated beside the last set and the better one is kept; it
+    is the set where nothing is validated. In 20 s of a core on Fashion-MNIST, 19 updates at 10 a class, it does not
+    beat `k-means` there (docs/results/methods.md).
     """
 
     paper: ClassVar[str] = "du2023ftd"

@@ -21,7 +21,8 @@ class IDM(Matching):
     DM with three changes: an image holds factor^2 training images; the networks come out of a queue of `networks`, two
     of which are trained for ten batches of real samples at each step, a new one entering every `renew`; and the
     synthetic samples' cross-entropy is added, weighed by `calibration` times the network's accuracy on the real batch
-    (the paper's weight of 0.5 is on percent). Features are DM's flattened map, where the released code averages it.
+    (the paper's weight of 0.5 is on percent; the released code takes its accuracy in training). Features are DM's
+    flattened map, where the released code takes the one before the last pooling.
     """
 
     paper: ClassVar[str] = "zhao2023idm"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -26,7 +27,8 @@ class NCFM(Matching):
     The set lowers the distance, in tiles; with `sampling=learned` a network of frequencies raises it at the same time,
     as in the paper (the released settings draw 4096 normal frequencies instead, the default here is the paper's 1024).
     Each step looks through a random mixture of one expert's first and last parameters, and adds the synthetic samples'
-    cross-entropy under its last ones. The paper lowers the step size where the loss stalls; ours stays.
+    cross-entropy under its last ones. Where the loss has reached no new low for `patience` steps, the rate of pixels is
+    halved.
     """
 
     paper: ClassVar[str] = "wang2025ncfm"
@@ -46,6 +48,7 @@ class NCFM(Matching):
     experts: int = Field(20, gt=0)
     expert_epochs: int = Field(60, gt=0)
     expert_lr: float = Field(0.01, gt=0)
+    patience: int = Field(500, gt=0)
 
     def surrogate(self) -> Characteristic:
         return Characteristic(frequencies=self.frequencies, sampling=self.sampling, calibration=self.calibration)
@@ -60,6 +63,9 @@ class NCFM(Matching):
         rules = {**super().optimizers(), self.content: AdamW(lr=self.lr_pixels)}
         return rules | ({"sampler": AdamW(lr=self.lr_sampler)} if self.sampling == "learned" else {})
 
+    def pace(self, progress: float, losses: Sequence[float]) -> float:
+        return plateau(losses, self.patience)
+
     def dynamics_configuration(self, configuration: Configuration, domain: Domain, per_class: int) -> Configuration:
         return configuration.replace(
             optimizer=make("optimizers", f"sgd(lr={self.expert_lr}, weight_decay=5e-4)"),
@@ -69,3 +75,14 @@ class NCFM(Matching):
 
     def expert_plan(self, dynamics: Dynamics) -> ExpertPlan:
         return ExpertPlan(dynamics.configuration, self.expert_epochs, self.experts, every=self.expert_epochs)
+
+
+def plateau(losses: Sequence[float], patience: int) -> float:
+    """Halved each time that more than `patience` losses in a row were no new low (by a ten-thousandth of it)."""
+    factor, lowest, waited = 1.0, math.inf, 0
+    for loss in losses:
+        waited = 0 if loss < lowest * (1 - 1e-4) else waited + 1
+        lowest = loss if waited == 0 else lowest
+        if waited > patience:
+            factor, waited = factor / 2, 0
+    return factor

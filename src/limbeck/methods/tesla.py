@@ -47,6 +47,7 @@ class TESLA(MTT):
         return Trajectory(synthetic_steps=self.synthetic_steps, memory="tesla")
 
     def settled(self, scene: Scene, moment: Moment, tensors: Tensors, unfold: Callable[[Tensors], Samples]) -> Tensors:
+        tensors = super().settled(scene, moment, tensors, unfold)
         if self.labels == "hard":
             return tensors
         assert moment.target is not None

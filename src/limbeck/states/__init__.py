@@ -45,6 +45,14 @@ class Scene:
         """The training samples' indices of each class: real data do not change, so they are looked up once."""
         return tuple((self.train.group == label).nonzero().flatten() for label in range(self.train.y.shape[1]))
 
+    @cached_property
+    def extremes(self) -> tuple[Tensor, Tensor]:
+        """The least and the largest training value of each channel (channels, 1, 1), of vectors of each feature."""
+        x = self.train.x
+        x = x.transpose(0, 1).flatten(1) if x.dim() > 2 else x.T  # (channels, values)
+        shape = (-1,) + (1,) * (self.train.x.dim() - 2)
+        return x.amin(1).view(shape), x.amax(1).view(shape)
+
 
 class States(Variant):
     """Settings of a walk through states."""

@@ -19,8 +19,8 @@ class Statistics(Surrogate):
     """A teacher's loss on the set, and how far its batch norms are from their running statistics (Yin et al. 2023).
 
     l(teacher(x), y) + `weight` * sum over batch norms of |running mean - mean(x)| + |running variance - var(x)|, with
-    Euclidean norms, not squared, and mean and variance of each channel over the whole set and all places. The teacher
-    is the network at the state, in evaluation mode.
+    Euclidean norms, not squared, and mean and variance of each channel over the whole set and all places. The first
+    batch norm counts `first` times. The teacher is the network at the state, in evaluation mode.
 
     Raises `NotApplicable` where the network has no batch norm.
     """
@@ -28,6 +28,7 @@ class Statistics(Surrogate):
     reads_real = False
 
     weight: float = Field(0.01, ge=0)
+    first: float = Field(1.0, ge=0)
 
     @property
     def zero_at_data(self) -> bool:
@@ -35,7 +36,8 @@ class Statistics(Surrogate):
 
     def value(self, moment: Moment, synthetic: Samples, real: Samples) -> Tensor:
         logits, distances = self._seen(moment, synthetic.x)
-        return soft_cross_entropy(logits, synthetic.y) + self.weight * torch.stack(distances).sum()
+        total = torch.stack(distances).sum() + (self.first - 1) * torch.stack(distances[:2]).sum()
+        return soft_cross_entropy(logits, synthetic.y) + self.weight * total
 
     @staticmethod
     def _seen(moment: Moment, x: Tensor) -> tuple[Tensor, list[Tensor]]:
