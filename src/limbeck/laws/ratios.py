@@ -1,0 +1,56 @@
+"""How many times as many samples one method needs as another, where both were measured on the same sets' seeds."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from limbeck.errors import BadData
+from limbeck.laws.curves import fit_curves
+from limbeck.laws.estimate import Estimate
+from limbeck.laws.levels import Floats, level_means, t_quantile
+
+
+def required_ratio(
+    k: ArrayLike, first: ArrayLike, second: ArrayLike, target: float, *, level: float = 0.95
+) -> Estimate:
+    """k_first(target) / k_second(target), paired by set: below 1 the first needs fewer samples.
+
+    `first` and `second` are gaps (levels, sets) whose columns belong together (one seed, or one draw of samples to
+    start from). Each side's required k is that of its scaling law, fitted by least squares weighted by the spread
+    between sets. The interval is Student's on the logarithm, sets - 1 degrees of freedom, from the jackknife that
+    leaves out one set of *both* sides at a time (Tukey 1958): what a pair of sets shares, the reference included, drops
+    out. Nothing where a side never reaches the target; both ends open where one of the left-out fits does not.
+
+    Raises `BadData` for fewer than three sets or levels, or shapes that differ.
+    """
+    ks, sides = np.asarray(k, float), [np.asarray(first, float), np.asarray(second, float)]
+    if sides[0].shape != sides[1].shape or sides[0].ndim != 2 or len(ks) != len(sides[0]):
+        raise BadData(
+            f"gaps must be (levels, sets) on both sides, levels as in k ({len(ks)}); theirs are {sides[0].shape} and "
+            f"{sides[1].shape}."
+        )
+    levels, sets = sides[0].shape
+    if levels < 3 or sets < 3:
+        raise BadData(f"a ratio of required k needs three sets and three values of k; there are {sets} and {levels}.")
+    parts = [_log_required(ks, side, target) for side in sides]
+    logs = parts[0] - parts[1] if all(math.isfinite(part[0]) for part in parts) else np.array([math.nan])
+    if not math.isfinite(logs[0]):
+        return Estimate(None, None, None)
+    value = float(logs[0])
+    if not np.isfinite(logs).all():
+        return Estimate.of(math.exp(value))
+    error = math.sqrt((sets - 1) / sets * float(np.sum((logs[1:] - logs[1:].mean()) ** 2)))
+    half = t_quantile(level, sets - 1) * error
+    return Estimate.of(math.exp(value), math.exp(value - half), math.exp(value + half))
+
+
+def _log_required(k: Floats, gap: Floats, target: float) -> Floats:
+    """log required k by all sets, then by all but each in turn: (1 + sets,)."""
+    levels, sets = gap.shape
+    spread = level_means(np.repeat(k, sets), gap.ravel(), np.tile(np.arange(sets), levels))
+    left_out = (gap.sum(1)[:, None] - gap) / (sets - 1)
+    means = np.column_stack([gap.mean(1), left_out]).T  # (1 + sets, levels)
+    return np.log(fit_curves(means, k, float(spread.variance.min()) / spread.variance).required_k(target))
