@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from limbeck.laws.bend import BentLaws, decay
+
 
 @dataclass(frozen=True)
 class Scenario:
@@ -26,14 +28,25 @@ class Scenario:
     at: float = 1000.0
     kind: str = "normal"
     new: bool = False
+    bend: float = 0.0
+
+    @property
+    def law(self) -> BentLaws:
+        """The planted law; with a bend, `exponent` is that at the middle k and the excess at the smallest stays."""
+        least, most = float(self.levels[0]), float(self.levels[-1])
+        excess = self.constant * least**-self.exponent
+        parts = (np.array([one]) for one in (self.exponent, self.bend, self.floor, excess))
+        return BentLaws(*parts, least, math.sqrt(least * most))
 
     def gap(self, k: np.ndarray) -> np.ndarray:
-        """The planted law."""
-        return self.floor + self.constant * np.asarray(k, float) ** -self.exponent
+        """The planted law's gap."""
+        law, points = self.law, np.asarray(k, float)
+        falls = decay(points.ravel(), law.smallest_k, law.middle_k, law.exponent, law.bend)[0].reshape(points.shape)
+        return self.floor + float(law.amplitude[0]) * falls
 
     def truths(self) -> tuple[float, ...]:
         """The five quantities."""
-        needs = [(self.constant / excess) ** (1 / self.exponent) for excess in (0.04, 0.02)]
+        needs = [float(self.law.required_k(self.floor + excess)[0]) for excess in (0.04, 0.02)]
         return self.floor, self.exponent, float(self.gap(np.array(self.at))), *needs
 
     def draw(self, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

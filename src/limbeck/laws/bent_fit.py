@@ -103,6 +103,13 @@ class BentFit:
         """beta, the change of the exponent over a decade of k, as the data and the prior have it."""
         return _range(self.best.bend, self.plausible.bend)
 
+    def nodes(self, rise: float, exponents: int, bends: int) -> tuple[Floats, Floats]:
+        """Exponents and bends, `(pairs,)`, over all laws whose misfit is at most `rise` above the best one's."""
+        limit, best = self.misfit + rise, float(self.best.bend[0])
+        held = _bends(self.surface, _STEEPEST, best, limit, bends)
+        found = _nodes(self.surface, held, limit, exponents)
+        return np.append(found[0], self.best.exponent), np.append(found[1], best)
+
     def unreachable(self, target: float) -> float:
         """One-sided confidence that no k reaches the target: `T_df(sign sqrt(change of the misfit))`."""
         surface, far = self.surface, float(np.abs(self.plausible.bend).max())
@@ -123,7 +130,7 @@ def fit_bent(profile: Profile, level: float) -> BentFit:
     far = min(BEND_SD * sure, _STEEPEST)  # a bend beyond costs more than the straight law does
     exponent, bend, misfit = _best(surface, far)
     limit = misfit + surface.quantile**2
-    exponents, bends = _nodes(surface, _bends(surface, far, bend, limit), limit)
+    exponents, bends = _nodes(surface, _bends(surface, far, bend, limit, _BENDS), limit, _EXPONENTS)
     exponents, bends = np.append(exponents, exponent), np.append(bends, bend)
     q = surface.quadratic(exponents, bends)
     place, floor, amplitude = outline(q, limit - surface.of_bend(bends), _FLOORS)
@@ -170,7 +177,7 @@ def _each(surface: Surface, nodes: Floats, bends: Floats) -> Floats:
     return surface.misfit(np.exp(nodes).ravel(), np.repeat(bends, nodes.shape[1])).reshape(nodes.shape)
 
 
-def _bends(surface: Surface, far: float, best: float, limit: float) -> Floats:
+def _bends(surface: Surface, far: float, best: float, limit: float, count: int) -> Floats:
     """Nodes from the least bend of the set to the largest, dense at both ends."""
     low, high = -far, far
     for _ in range(3):
@@ -178,10 +185,10 @@ def _bends(surface: Surface, far: float, best: float, limit: float) -> Floats:
         inside = (_profiled(surface, nodes)[1] <= limit) | (np.abs(nodes - best) <= nodes[1] - nodes[0])
         first, last = np.flatnonzero(inside)[[0, -1]]
         low, high = nodes[max(first - 1, 0)], nodes[min(last + 1, _BENDS - 1)]
-    return np.asarray(low + (high - low) * _dense(_BENDS))
+    return np.asarray(low + (high - low) * _dense(count))
 
 
-def _nodes(surface: Surface, bends: Floats, limit: float) -> tuple[Floats, Floats]:
+def _nodes(surface: Surface, bends: Floats, limit: float, count: int) -> tuple[Floats, Floats]:
     """Exponents over the set at each bend, from the least to the largest; bends that have none are left out."""
     exponents, misfit = _profiled(surface, bends)
     bends, middle = bends[misfit <= limit], np.log(exponents[misfit <= limit])
@@ -195,8 +202,8 @@ def _nodes(surface: Surface, bends: Floats, limit: float) -> tuple[Floats, Float
             first = np.argmax(within, 1)
             inner, outer = nodes[rows, first], nodes[rows, np.maximum(first - 1, 0)]
         ends.append(inner)
-    nodes = _between(ends[0], ends[1], _dense(_EXPONENTS))
-    return np.exp(nodes).ravel(), np.repeat(bends, _EXPONENTS)
+    nodes = _between(ends[0], ends[1], _dense(count))
+    return np.exp(nodes).ravel(), np.repeat(bends, count)
 
 
 def _dense(count: int) -> Floats:
