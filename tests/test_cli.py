@@ -470,11 +470,11 @@ def test_ctrl_c_checkpoints_and_exits_with_130(
 
     real, count = distillation.Task.advance, [0]
 
-    def pressed(task: Any, run: Any) -> None:
+    def pressed(task: Any, run: Any, steps: int) -> None:
         count[0] += 1
         if count[0] == 3:
             raise KeyboardInterrupt
-        real(task, run)
+        real(task, run, steps)
 
     words = ("distill", "digits", "dm(steps=4)", "-k", 1, "-c", CONFIGURATION, "-o", "set")
     with monkeypatch.context() as patch:
