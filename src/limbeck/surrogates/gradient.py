@@ -7,13 +7,15 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from limbeck.dynamics import soft_cross_entropy
 from limbeck.samples import Samples
 from limbeck.surrogates import Moment, Surrogate
 
 EPSILON = 1e-6  # added to the product of norms, as published
-SMALL_MAP = 2**17  # numbers in a class's largest map up to which all classes are passed at once on a CPU
+SMALL_MAP = 3 * 2**16  # numbers in a class's largest map up to which all classes are passed at once on a CPU
+PADDING = 1.25  # times their samples that all classes may be made by filling up the smaller ones
 
 
 class Gradient(Surrogate):
@@ -70,13 +72,18 @@ class Gradient(Surrogate):
 
     @staticmethod
     def _stacked_gradients(moment: Moment, parts: Sequence[Samples], differentiable: bool) -> Tensor:
-        """Each part's gradient (parts, p): one copy of the network a part, all side by side."""
-        count, state = len(parts), moment.state
+        """Each part's gradient (parts, p): one copy of the network a part, all side by side.
+
+        Smaller parts are filled up with samples without a label, which cost nothing: -(0 . log p) has no slope.
+        """
+        count, state, sizes = len(parts), moment.state, [len(part) for part in parts]
         vectors = state.vector.detach().repeat(count, 1).requires_grad_()
         buffers = {name: torch.stack([buffer] * count) for name, buffer in state.buffers.items()}
-        x, y = (torch.stack([getattr(part, name) for part in parts]) for name in ("x", "y"))
+        x, y = (pad_sequence([getattr(part, name) for part in parts], batch_first=True) for name in ("x", "y"))
+        filled = torch.tensor([max(sizes) / size for size in sizes], dtype=x.dtype, device=x.device)
         with torch.enable_grad():
-            loss = soft_cross_entropy(moment.dynamics.network.stacked_logits(vectors, buffers, x), y).sum()
+            losses = soft_cross_entropy(moment.dynamics.network.stacked_logits(vectors, buffers, x), y)
+            loss = (losses * filled).sum()
             return torch.autograd.grad(loss, vectors, create_graph=differentiable)[0]
 
     def _distance(self, moment: Moment, synthetic: Tensor, real: Tensor) -> Tensor:
@@ -97,10 +104,10 @@ class Gradient(Surrogate):
 
 def _side_by_side(moment: Moment, parts: Sequence[Samples]) -> bool:
     """Whether the classes' gradients are quicker together than one after the other: where calls outweigh arithmetic."""
-    network, x = moment.dynamics.network, parts[0].x
-    if len(parts) == 1 or len({len(part) for part in parts}) > 1 or not network.is_known or x.device.type != "cpu":
+    network, x, sizes = moment.dynamics.network, parts[0].x, [len(part) for part in parts]
+    if len(parts) == 1 or len(parts) * max(sizes) > PADDING * sum(sizes) or not network.is_known:
         return False
-    return len(x) * network.largest_map(x[:1]) <= SMALL_MAP
+    return x.device.type == "cpu" and max(sizes) * network.largest_map(x[:1]) <= SMALL_MAP
 
 
 def _one_minus_cosine(first: Tensor, second: Tensor) -> Tensor:
