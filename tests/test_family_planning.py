@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +14,9 @@ import pytest
 
 from command import Command
 from faked import distilled
+from limbeck.campaign import pursue
 from limbeck.errors import BadData
-from limbeck.family import FamilyCampaign
+from limbeck.family import MOST_RUNS, FamilyCampaign
 from limbeck.laws.suspects import next_suspects, suspects
 from limbeck.runners import run_study
 from limbeck.streams import derive
@@ -106,7 +111,7 @@ def test_the_command_proposes_what_was_not_measured_where_the_worst_may_be(tmp_p
     campaign = FamilyCampaign(folder, np.abs(x[:, None] - x[None]))
     (known,) = campaign.family()
     assert (known["measured"], known["of"]) == (3, 6)
-    proposals = campaign.propose_for_family(3)
+    proposals = campaign.propose(3)
     assert proposals[0].kind == "new configuration"
     assert any("width=6" in one.configuration for one in proposals)
     folder.add(addition for one in proposals for addition in one.additions)
@@ -118,3 +123,99 @@ def test_the_command_proposes_what_was_not_measured_where_the_worst_may_be(tmp_p
     assert answer["family"][0]["worst"]["low"] < answer["family"][0]["worst"]["high"]
     assert "--family" in limbeck.refused("plan", folder.path, "--distance", "spec")
     assert len(table(folder)) == 3 * (3 * 2 * 2 + 2)
+
+
+EXECUTE = {"reference": planted, "evaluate": planted, "distill": distilled}
+MANY = tuple(range(4, 84, 4))
+
+
+def log_distances(widths: tuple[int, ...]) -> Any:
+    x = np.log(np.array(widths, float))
+    return np.abs(x[:, None] - x[None])
+
+
+def test_one_step_runs_what_finds_the_worst_and_leaves_the_rest_of_the_grid_alone(tmp_path: Path) -> None:
+    """20 configurations, none run: it opens with four at every size, and ends knowing the widest network's gap."""
+    folder = StudyFolder.open(Study.read(text(MANY)), tmp_path / "runs")
+    standing = partial(FamilyCampaign, folder, log_distances(MANY), 0.13)
+    watched: list[int] = []
+
+    @contextmanager
+    def watch(cells: Sequence[Cell]) -> Iterator[None]:
+        watched.append(len(cells))
+        yield
+
+    asked: dict[str, Any] = {"width": 0.05, "budget_seconds": 60.0, "runner": "serial", "execute": EXECUTE}
+    ended = pursue(folder, **asked, standing=standing, watched=watch)
+    assert (ended.why, watched[0]) == ("width", 0)
+    assert ended.width <= 0.05
+    (known,) = standing().family()
+    assert known["measured"] < len(MANY) / 2
+    assert known["k"] == 50  # the average gap is .116 there, of the next smaller size .183
+    true = 0.1 + (0.4 + 80 / 100) * 50**-0.5 - 0.1
+    assert known["worst"]["low"] <= true <= known["worst"]["high"]
+    grid = {cell.id for cell in Study.read(text(MANY)).cells(folder.facts)}
+    assert watched[-1] < len(grid) / 3
+    assert pursue(folder, **asked, standing=standing).runs == 0
+    run_study(folder, "serial", execute=EXECUTE)  # the whole of it, later, finds that part done
+    assert len(folder.finished()) == len(grid | {cell.id for cell in folder.cells()})
+
+
+def test_a_search_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
+    """Stopped with runs proposed but not made: they are made first, and count."""
+    folder = StudyFolder.open(Study.read(text(MANY)), tmp_path / "runs")
+    standing = partial(FamilyCampaign, folder, log_distances(MANY))
+    asked = {addition for one in standing().propose(4) for addition in one.additions}
+    folder.add(asked)
+    rounds: list[int] = []
+    ended = pursue(
+        folder, width=0.05, budget_seconds=60.0, runner="serial", execute=EXECUTE, standing=standing,
+        on_round=lambda campaign, _: rounds.append(campaign.family()[0]["measured"]),
+    )  # fmt: skip
+    assert rounds[0] == 4
+    assert ended.why == "width"
+    assert asked < set(folder.additions())
+    assert {cell.id for cell in standing().cells()} == folder.finished()
+
+
+def test_noise_is_met_where_it_is_and_what_is_known_well_enough_ends_the_search(tmp_path: Path) -> None:
+    """A goal that no run reaches: seeds and references of the suspects are repeated to their limit, and no further."""
+
+    def noisy(folder: StudyFolder, cell: Cell) -> dict[str, Any]:
+        held = planted(folder, cell)
+        for row in held["rows"]:
+            row["error"] += (0.02 if cell.kind == "reference" else 0.001) * (
+                derive(1, cell.id, row["seed"]) / 2**62 - 1
+            )
+        return held
+
+    widths = (8, 64)
+    folder = StudyFolder.open(Study.read(text(widths)), tmp_path / "runs")
+    execute = {**EXECUTE, "reference": noisy, "evaluate": noisy}
+    kinds: Counter[str] = Counter()
+    ended = pursue(
+        folder, width=1e-6, budget_seconds=60, runner="serial", execute=execute, batch=8,
+        standing=partial(FamilyCampaign, folder, log_distances(widths)),
+        on_round=lambda campaign, proposals: kinds.update(one.kind for one in proposals),
+    )  # fmt: skip
+    assert ended.why == "nothing left that fits the budget"
+    assert kinds["new configuration"] == 2
+    assert kinds["new reference"] >= 10
+    assert max(row["seed"] for row in table(folder)) < MOST_RUNS
+
+
+def test_the_command_runs_the_search(tmp_path: Path, limbeck: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("limbeck.study.work.EXECUTE", EXECUTE)
+    (tmp_path / "family.toml").write_text(text(MANY))
+    words = ("study", "run", "family.toml", "--runner", "serial", "--until", "worst gap width < 0.06")
+    said = limbeck(*words)
+    assert said.code == 0, said.err
+    assert "one of the first, far from the others" in said.out
+    assert "Ended by width after" in said.out
+    assert "random at k = 20" in said.out
+    told = limbeck(*words, "--json").json
+    assert (told["runs"], told["why"]) == (0, "width")
+    assert told["family"][0]["measured"] < len(MANY)
+    assert limbeck("study", "status", "family.toml", "--json").json["complete"] is False
+    assert "--until" in limbeck.refused("study", "run", "family.toml", "--distance", "spec")
+    assert "worst gap width" in limbeck.refused("study", "run", "family.toml", "--until", "worst < 1")

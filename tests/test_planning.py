@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ import pytest
 
 from command import Command
 from faked import distilled
-from limbeck.campaign import Campaign, Law, pursue, read_budget, read_until
+from limbeck.campaign import Campaign, Goal, Law, pursue, read_budget, read_until
 from limbeck.errors import BadSetting
 from limbeck.laws import Estimate, ScalingFit, fit_scaling
 from limbeck.laws.bent_fit import BentFit
@@ -304,7 +304,8 @@ def test_each_batch_is_watched_and_failed_cells_are_run_again_on_demand(folder: 
     batches: list[list[str]] = []
 
     @contextmanager
-    def watched() -> Iterator[OnDone]:
+    def watched(cells: Sequence[Cell]) -> Iterator[OnDone]:
+        assert {cell.id for cell in cells} == {cell.id for cell in folder.cells()}
         batches.append([])
         yield lambda cell, record: batches[-1].append(cell.id)
 
@@ -349,7 +350,8 @@ def test_budgets_are_read(text: str, seconds: float) -> None:
 
 
 def test_goals_are_read_or_refused() -> None:
-    assert read_until("width < 0.2 dex") == 0.2
+    assert read_until("width < 0.2 dex") == Goal(0.2)
+    assert read_until("worst gap width < 0.04") == Goal(0.04, of_family=True)
     assert read_budget("") == math.inf
     for wrong in ("0.2", "width < -1", "width < 0 dex", "height < 2"):
         with pytest.raises(BadSetting):

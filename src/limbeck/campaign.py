@@ -6,7 +6,7 @@ import math
 import re
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -75,6 +75,10 @@ class Campaign:
         self.classes = len(folder.facts.counts)
         self._additions = folder.additions()
         self._grid = Grid(self.study, folder.facts, self._additions)
+
+    def cells(self) -> list[Cell]:
+        """What is run: the whole study and its additions."""
+        return self._grid.cells()
 
     @cached_property
     def laws(self) -> list[Law]:
@@ -291,28 +295,34 @@ def pursue(
     runner: str = "processes",
     batch: int = BATCH,
     retry: bool = False,
-    watched: Callable[[], AbstractContextManager[OnDone | None]] = nullcontext,
+    watched: Callable[[Sequence[Cell]], AbstractContextManager[OnDone | None]] | None = None,
     on_round: Callable[[Campaign, Iterable[Proposal]], None] | None = None,
     execute: Execute | None = None,
+    standing: Callable[[], Campaign] | None = None,
 ) -> Ended:
     """Run a study, then what it proposes, until every required k is known to `width` decades or the budget is spent.
 
+    `standing` gives what is known, anew after each batch; by default the `Campaign` of the folder and the gap. One of
+    another kind says what `width` is of and which cells are run: a family's search those that it proposed.
+
     The budget is of time on the clock; what one batch takes beyond it is not cut off. A campaign that was stopped goes
     on with what its folder holds; with `retry` it begins with the cells that failed. Each batch is run inside
-    `watched()`, which may hand out what is called with each finished cell. Raises as `run_study` does.
+    `watched(cells)`, which may hand out what is called with each finished cell. Raises as `run_study` does.
     """
     begun, rounds, runs = time.monotonic(), 0, 0
+    known = standing or (lambda: Campaign(folder, gap))
 
     def ended(why: str, campaign: Campaign) -> Ended:
         return Ended(why, campaign.width, rounds, runs, time.monotonic() - begun)
 
     def run(retry: bool) -> None:
-        with watched() as on_done:
-            run_study(folder, runner, retry=retry, on_done=on_done, execute=execute)
+        cells = known().cells()
+        with watched(cells) if watched else nullcontext() as on_done:
+            run_study(folder, runner, cells=cells, retry=retry, on_done=on_done, execute=execute)
 
     run(retry)
     while True:
-        campaign = Campaign(folder, gap)
+        campaign = known()
         left = budget_seconds - (time.monotonic() - begun)
         if campaign.width <= width:
             return ended("width", campaign)
@@ -328,16 +338,27 @@ def pursue(
         rounds, runs = rounds + 1, runs + len(proposals)
 
 
-def read_until(text: str) -> float:
-    """Decades from `width < 0.2 dex`. Raises `BadSetting`."""
-    found = re.fullmatch(r"\s*width\s*<=?\s*([0-9.]+)\s*(dex|decades)?\s*", text)
+@dataclass(frozen=True)
+class Goal:
+    """How precise an answer has to be: decades of every required k, or the width of a family's worst gap."""
+
+    width: float
+    of_family: bool = False
+
+
+def read_until(text: str) -> Goal:
+    """A goal from `width < 0.2 dex` or `worst gap width < 0.04`. Raises `BadSetting`."""
+    found = re.fullmatch(r"\s*(worst gap )?\s*width\s*<=?\s*([0-9.]+)\s*(dex|decades)?\s*", text)
     try:
-        width = float(found[1]) if found else 0.0
+        width = float(found[2]) if found else 0.0
     except ValueError:
         width = 0.0
-    if width <= 0:
-        raise BadSetting(f"'{text}' can't be read. Write \"width < 0.2 dex\": the decades between an interval's ends.")
-    return width
+    if not found or width <= 0 or (found[1] and (found[3] or width >= 1)):
+        raise BadSetting(
+            f"'{text}' can't be read. Write \"width < 0.2 dex\": the decades between an interval's ends; or \"worst "
+            'gap width < 0.04": the same of the worst gap of all configurations, a fraction.'
+        )
+    return Goal(width, of_family=bool(found[1]))
 
 
 def read_budget(text: str) -> float:

@@ -6,21 +6,24 @@ size where the average gap passes the target: there the worst configuration is t
 
 from __future__ import annotations
 
-from collections import Counter
+import math
+from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from limbeck.campaign import Campaign, Proposal
 from limbeck.laws.covers import Floats
-from limbeck.laws.suspects import next_suspects, suspects
+from limbeck.laws.suspects import FIRST, next_suspects, suspects
 from limbeck.streams import derive
-from limbeck.study import Addition, StudyFolder, table
+from limbeck.study import Addition, Cell, StudyFolder, table
 
 SHOWN = 5
 UNKNOWN_SD = 0.02  # of a run, until two runs of one configuration tell
+MOST_RUNS = 12  # of a configuration on one set, and of its reference: beyond, noise is no longer what is in doubt
 
 
 @dataclass(frozen=True)
@@ -30,14 +33,43 @@ class Standing:
     method: str  # with every setting
     per_class: int
     gap: Floats
-    variance: Floats
-    run_variance: Floats  # of what would be run next of each
+    runs: Floats  # trainings on sets
+    references: Floats  # trainings on the full data
+    run_variance: float
+    reference_variance: float
+
+    @property
+    def measured(self) -> NDArray[np.bool_]:
+        """Which configurations have a gap."""
+        return np.isfinite(self.gap)
+
+    @property
+    def variance(self) -> Floats:
+        """Of the error of each measured gap."""
+        known = self.measured
+        held = np.full(len(self.gap), np.nan)
+        held[known] = self.run_variance / self.runs[known] + self.reference_variance / self.references[known]
+        return held
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A run of a configuration, and the variance of what it alone would say of the gap; no proposal: none is left."""
+
+    proposal: Proposal | None
+    variance: float = math.inf
+
+    @property
+    def seconds(self) -> float:
+        """Its price; 1 where nothing was measured to judge it by."""
+        known = self.proposal.seconds if self.proposal else None
+        return max(known or 1.0, 1e-3)
 
 
 class FamilyCampaign(Campaign):
     """A study's configurations as one family, measured or not, with their distances `(configurations, configurations)`.
 
-    The distances' order is that of the study's configurations.
+    The distances' order is that of the study's configurations. `pursue` with it runs what it proposes and no more.
     """
 
     def __init__(self, folder: StudyFolder, distances: Floats, gap: float | None = None) -> None:
@@ -54,7 +86,7 @@ class FamilyCampaign(Campaign):
         found = []
         for place, one in enumerate(self.standings):
             head = {"method": str(self.study.made[place].spec), "k": one.per_class * self.classes}
-            measured = int(np.isfinite(one.gap).sum())
+            measured = int(one.measured.sum())
             head |= {"measured": measured, "of": len(one.gap), "target": self.gap}
             if measured < 2:
                 found.append(head | {"worst": None, "suspects": []})
@@ -67,52 +99,126 @@ class FamilyCampaign(Campaign):
                     "chance": float(known.chance[i]),
                     "gap": float(known.mean[i]),
                     "sd": float(known.sd[i]),
-                    "measured": bool(np.isfinite(one.gap[i])),
+                    "measured": bool(one.measured[i]),
                 }
                 for i in order
             ]
             found.append(head | {"worst": known.worst.to_dict(), "suspects": held})
         return found
 
-    def propose_for_family(self, count: int) -> list[Proposal]:
-        """The next `count` runs, the methods in turn."""
-        share = [count // len(self.standings) + (i < count % len(self.standings)) for i in range(len(self.standings))]
-        queues = [self._of_method(one, n) for one, n in zip(self.standings, share, strict=True)]
+    @property
+    def width(self) -> float:
+        """The widest interval of a method's worst gap; infinite until two configurations were measured."""
+        return max(self._widths)
+
+    @cached_property
+    def _widths(self) -> list[float]:
+        found = []
+        for one in self.standings:
+            known = suspects(one.gap, one.variance, self.distances, seed=self._seed) if one.measured.sum() > 1 else None
+            found.append(known.worst.width if known else math.inf)
+        return found
+
+    def propose(self, count: int, *, width: float = 0.0, seconds: float = math.inf) -> list[Proposal]:
+        """The next `count` runs for methods whose worst gap's interval is wider than `width`, the methods in turn.
+
+        None is longer than `seconds`.
+        """
+        wanted = [one for one, held in zip(self.standings, self._widths, strict=True) if held > width]
+        share = [count // len(wanted) + (i < count % len(wanted)) for i in range(len(wanted))]
+        queues = [self._of_method(one, n, seconds) for one, n in zip(wanted, share, strict=True)]
         return [
             queue[turn] for turn in range(max(map(len, queues), default=0)) for queue in queues if turn < len(queue)
         ]
 
-    def _of_method(self, one: Standing, count: int) -> list[Proposal]:
-        offers = [self._run_of(one, i, 0) for i in range(len(one.gap))]
-        cost = np.array([max((offer.seconds if offer else None) or 1.0, 1e-3) for offer in offers])
-        run = np.where([offer is not None for offer in offers], one.run_variance, np.inf)
+    def cells(self) -> list[Cell]:
+        """What was added to the study, with all that it needs: a family's search leaves the rest of the grid alone."""
+        return self._grid.of_additions()
+
+    def _of_method(self, one: Standing, count: int, seconds: float) -> list[Proposal]:
+        offers = [self._offer(one, i, Counter()) for i in range(len(one.gap))]
+        offers = [offer if offer.seconds <= seconds else Offer(None) for offer in offers]
+        cost = np.array([offer.seconds for offer in offers])
+        variance = np.array([offer.variance for offer in offers])
         chosen: list[Proposal] = []
-        repeats: Counter[int] = Counter()
-        for i in next_suspects(one.gap, one.variance, self.distances, run, cost, count, seed=self._seed):
-            proposal = self._run_of(one, i, repeats[i])
-            repeats[i] += 1
-            if proposal is not None:
+        asked: dict[int, Counter[str]] = defaultdict(Counter)
+        for i in next_suspects(one.gap, one.variance, self.distances, variance, cost, count, seed=self._seed):
+            opened = sum("new configuration" in kinds for kinds in asked.values())
+            proposal = self._offer(one, i, asked[i], opened).proposal
+            if proposal is not None and offers[i].proposal is not None:
+                asked[i][proposal.kind] += 1
                 chosen.append(proposal)
         return chosen
 
-    def _run_of(self, one: Standing, place: int, repeat: int) -> Proposal | None:
-        """The first run of a configuration with its reference, or one more seed on the set that has the fewest."""
-        text = self.study.evaluated[place].full_spec
-        measured = bool(np.isfinite(one.gap[place]))
-        if measured or repeat:
-            counts = self._seeds(one, text)
-            for _ in range(repeat - (not measured)):
-                number = min(counts, key=lambda n: (counts[n], n))
-                counts[number] += 1
-            number = min(counts, key=lambda n: (counts[n], n))
-            more = Addition(text, (counts[number],), one.method, one.per_class, number)
-            return self._proposal("new seed", (more,), f"may be the worst: one more seed on set {number}")
+    def _offer(self, one: Standing, place: int, asked: Counter[str], opened: int = 0) -> Offer:
+        """The best next run of a configuration, after those of it that were `asked` for already, by kind.
+
+        `opened` are the configurations whose first run was proposed just now.
+        """
+        if not one.measured[place] and not asked:
+            return self._first(one, place, opened)
+        first = not one.measured[place]
+        runs = (self.study.seeds if first else one.runs[place]) + asked["new seed"]
+        references = (self.study.reference_seeds if first else one.references[place]) + asked["new reference"]
+        now = one.run_variance / runs + one.reference_variance / references
+        after = (
+            (self._more_seeds(one, place, asked["new seed"]), one.run_variance / (runs * (runs + 1))),
+            (
+                self._more_references(place, asked["new reference"]),
+                one.reference_variance / references / (references + 1),
+            ),
+        )
+        return max(
+            (
+                Offer(proposal, now * (now - gain) / gain)
+                for proposal, gain in after
+                if proposal is not None and gain > 0
+            ),
+            key=lambda offer: 1 / (offer.variance * offer.seconds),
+            default=Offer(None),
+        )
+
+    def _first(self, one: Standing, place: int, opened: int) -> Offer:
+        """The first run of a configuration with its reference: of the first few at every size, then at one."""
+        text, method = self.study.evaluated[place].full_spec, one.method
+        opening = int(one.measured.sum()) + opened < FIRST
+        sizes = self.study.per_class if opening else (one.per_class,)
         additions = (
-            Addition(text, tuple(range(self.study.seeds)), one.method, one.per_class, 0),
+            *(Addition(text, tuple(range(self.study.seeds)), method, size, 0) for size in sizes),
             Addition(text, tuple(range(self.study.reference_seeds))),
         )
-        proposal = self._proposal("new configuration", additions, "may be the worst and is far from what was measured")
-        return proposal and replace(proposal, configuration=self.study.evaluated[place].spec)
+        why = (
+            "one of the first, far from the others: at every size, to find the one to search at"
+            if opening
+            else "may be the worst and is far from what was measured"
+        )
+        made = self._proposal("new configuration", additions, why)
+        if made is None:
+            return Offer(None)
+        size = None if opening else one.per_class
+        k = None if size is None else size * self.classes
+        variance = one.run_variance / self.study.seeds + one.reference_variance / self.study.reference_seeds
+        return Offer(replace(made, configuration=self.study.evaluated[place].spec, k=k, per_class=size), variance)
+
+    def _more_seeds(self, one: Standing, place: int, already: int) -> Proposal | None:
+        """One more training on the set that has the fewest."""
+        text = self.study.evaluated[place].full_spec
+        counts = self._seeds(one, text)
+        for _ in range(already):
+            counts[min(counts, key=lambda n: (counts[n], n))] += 1
+        number = min(counts, key=lambda n: (counts[n], n))
+        if counts[number] >= MOST_RUNS:
+            return None
+        more = Addition(text, (counts[number],), one.method, one.per_class, number)
+        return self._proposal("new seed", (more,), f"may be the worst: one more seed on set {number}")
+
+    def _more_references(self, place: int, already: int) -> Proposal | None:
+        """One more training on the full data."""
+        made = self._new_reference(self.study.evaluated[place].full_spec)
+        if made is None or made.additions[0].replicates[0] + already >= MOST_RUNS:
+            return None
+        made = self._numbered(made, already, None, "may be the worst: one more full-data run")
+        return replace(made, configuration=self.study.evaluated[place].spec)
 
     def _seeds(self, one: Standing, text: str) -> dict[int, int]:
         """Seeds asked for on each set of the size that was run under a configuration."""
@@ -133,34 +239,37 @@ class FamilyCampaign(Campaign):
         references = [_errors(rows, "reference", name) for name in names]
         size = self._size(rows, spec, references, names)
         runs = [_errors(rows, spec, name, size * self.classes) for name in names]
-        run_variance, reference_variance = _pooled(runs), _pooled(references)
-        gap, variance = np.full(len(names), np.nan), np.full(len(names), np.nan)
-        first = run_variance / self.study.seeds + reference_variance / self.study.reference_seeds
-        following = np.full(len(names), first)
+        gap = np.full(len(names), np.nan)
         for place, (own, reference) in enumerate(zip(runs, references, strict=True)):
             if own and reference:
                 gap[place] = np.mean(own) - np.mean(reference)
-                variance[place] = run_variance / len(own) + reference_variance / len(reference)
-                # what a seed adds: the reference's part stays
-                later = run_variance / (len(own) + 1) + reference_variance / len(reference)
-                following[place] = 1 / max(1 / later - 1 / variance[place], 1e-12)
-        return Standing(full_spec, size, gap, variance, following)
+        counts = [np.array([len(held) for held in part], float) for part in (runs, references)]
+        return Standing(full_spec, size, gap, counts[0], counts[1], _pooled(runs), _pooled(references))
 
     def _size(self, rows: list[dict[str, Any]], spec: str, references: list[list[float]], names: list[str]) -> int:
-        """The least size whose average gap is within the target; the largest measured, or the middle one if none is."""
-        means = {}
+        """The least size whose average gap is within the target; the largest measured, or the middle one if none is.
+
+        Averages are over the configurations that were measured at most sizes: the search itself adds bad ones at one.
+        """
+        gaps: dict[int, dict[str, float]] = {}
         for size in self.study.per_class:
-            own = [
-                float(np.mean(errors)) - float(np.mean(reference))
+            own = {name: _errors(rows, spec, name, size * self.classes) for name in names}
+            found = {
+                name: float(np.mean(own[name])) - float(np.mean(reference))
                 for name, reference in zip(names, references, strict=True)
-                if reference and (errors := _errors(rows, spec, name, size * self.classes))
-            ]
-            if own:
-                means[size] = float(np.mean(own))
+                if own[name] and reference
+            }
+            if found:
+                gaps[size] = found
+        if not gaps:
+            return sorted(self.study.per_class)[len(self.study.per_class) // 2]
+        shared = set.intersection(*(set(found) for found in gaps.values()))
+        means = {
+            size: float(np.mean([gap for name, gap in found.items() if name in shared or not shared]))
+            for size, found in gaps.items()
+        }
         within = [size for size, mean in means.items() if mean <= self.gap]
-        if within:
-            return min(within)
-        return max(means) if means else sorted(self.study.per_class)[len(self.study.per_class) // 2]
+        return min(within) if within else max(means)
 
     @cached_property
     def _rows(self) -> list[dict[str, Any]]:

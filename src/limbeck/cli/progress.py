@@ -14,7 +14,7 @@ from limbeck.cli.printing import duration
 
 if TYPE_CHECKING:
     from limbeck.distillation import Progress
-    from limbeck.study import Cell, StudyFolder
+    from limbeck.study import Cell
 
 EVERY_SECONDS = 10.0
 """Between two lines where there is no terminal."""
@@ -40,7 +40,7 @@ def step_bar(title: str, quiet: bool) -> Iterator[Callable[[Progress], None] | N
 
 
 @contextmanager
-def study_bar(folder: StudyFolder, part: str, quiet: bool) -> Iterator[OnDone | None]:
+def study_bar(cells: Sequence[Cell], done: Collection[str], quiet: bool) -> Iterator[OnDone | None]:
     """Called with each finished cell: the first numbers and every failure are lines, the others move a bar.
 
     Where standard error is no terminal, a line every ten seconds stands for the bar.
@@ -48,9 +48,7 @@ def study_bar(folder: StudyFolder, part: str, quiet: bool) -> Iterator[OnDone | 
     if quiet:
         yield None
         return
-    from limbeck.study import shard
-
-    pace = Pace(shard(folder.cells(), part), folder.finished())
+    pace = Pace(cells, done)
     if not sys.stderr.isatty():
         told = time.perf_counter()
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from limbeck.campaign import Campaign, Proposal
-    from limbeck.study import Piece, Status, StudyFolder, StudyForecast
+    from limbeck.study import Cell, Piece, Status, StudyFolder, StudyForecast
 
 study = typer.Typer(help="Run a grid of methods, sizes, sets, configurations and seeds.", no_args_is_help=True)
 app.add_typer(study, name="study")
@@ -45,15 +47,25 @@ def run(
     retry: Annotated[bool, typer.Option(help="Run failed cells again.")] = False,
     dry_run: Annotated[bool, typer.Option(help="Measure what the rest will take, say it, and stop.")] = False,
     report: Annotated[bool, typer.Option(help="End with the plan's answer and the report.")] = False,
-    until: Annotated[str, typer.Option(help='Go on with runs of its own choice: "width < 0.2 dex".')] = "",
+    until: Annotated[
+        str,
+        typer.Option(
+            help='Go on with runs of its own choice: "width < 0.2 dex" of every required k. Or run only what finds the '
+            'worst configuration: "worst gap width < 0.04".'
+        ),
+    ] = "",
     budget: Annotated[str, typer.Option(help="Time on the clock for --until, such as 2h or 30min.")] = "",
     gap: Annotated[float | None, typer.Option(help="Target gap of --until; by default the study's own.")] = None,
+    distance: Annotated[
+        str, typer.Option(help="Of configurations, in the search for the worst: spec, function, kernel.")
+    ] = "",
     tracker: TrackerOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """Run what is left of a study; the same command goes on after any stop."""
     from limbeck.runners import forecast_study, run_study
     from limbeck.study import Study, StudyFolder, StudyForecast
+    from limbeck.study import shard as part_of
 
     if file.is_dir():
         folder = StudyFolder(file)
@@ -71,11 +83,13 @@ def run(
                 "--until chooses by the whole study's laws, which a shard does not have. Leave --shard out."
             )
         with tracked(tracker, folder.path.name, folder.study.settings()) as note:
-            _pursue(folder, runner, until, budget, gap, retry, as_json, report, note)
+            _pursue(folder, runner, until, budget, gap, distance, retry, as_json, report, note)
         return
+    if distance or gap is not None:
+        raise BadSetting("--gap and --distance are of the answer that --until waits for. Give them with --until.")
     with (
         tracked(tracker, folder.path.name, folder.study.settings()) as note,
-        _watched(folder, shard, note, as_json) as show,
+        _watched(folder, part_of(folder.cells(), shard), note, as_json) as show,
     ):
         ended = run_study(folder, runner, part=shard, retry=retry, on_done=show)
     if as_json:
@@ -93,6 +107,7 @@ def _pursue(
     until: str,
     budget: str,
     gap: float | None,
+    distance: str,
     retry: bool,
     as_json: bool,
     report: bool,
@@ -104,33 +119,53 @@ def _pursue(
     if not until:
         raise BadSetting('a budget alone says no goal. Give --until, such as --until "width < 0.2 dex".')
 
+    goal, family = read_until(until), None
+    if goal.of_family:
+        from limbeck.cli.covering import measured_distance
+        from limbeck.family import FamilyCampaign
+
+        apart = measured_distance(distance or "spec", folder).value
+        family = partial(FamilyCampaign, folder, apart, gap)
+    elif distance:
+        raise BadSetting('--distance is of the search for the worst: --until "worst gap width < 0.04".')
+    what = "a worst gap" if family else "a required k"
+
+    def told(width: float) -> str:
+        return f"{100 * width:.1f} points" if family else f"{width:.2f} decades"
+
     def tell(campaign: Campaign, proposals: Iterable[Proposal]) -> None:
         if not as_json:
-            print(f"Widest interval of a required k: {campaign.width:.2f} decades. Next:")
+            known = told(campaign.width) if math.isfinite(campaign.width) else "not known yet"
+            print(f"Widest interval of {what}: {known}. Next:")
             _print_proposals([one.to_dict() for one in proposals])
 
     ended = pursue(
         folder,
-        width=read_until(until),
+        width=goal.width,
         budget_seconds=read_budget(budget),
         gap=gap,
         runner=runner,
         retry=retry,
-        watched=lambda: _watched(folder, "1/1", note, as_json),
+        watched=lambda cells: _watched(folder, cells, note, as_json),
         on_round=tell,
+        standing=family,
     )
+    standing = {"family": family().family()} if family else {}
     if as_json:
-        print_json({"folder": str(folder.path), **ended.to_dict()})
+        print_json({"folder": str(folder.path), **ended.to_dict(), **standing})
         return
-    print(f"Ended by {ended.why} after {ended.runs} chosen runs: widest interval {ended.width:.2f} decades.")
+    left = f"widest interval {told(ended.width)}" if math.isfinite(ended.width) else "no interval is known"
+    print(f"Ended by {ended.why} after {ended.runs} chosen runs: {left}.")
+    for one in standing.get("family", []):
+        _print_family(one)
     if report:
         _answer_and_report(folder)
 
 
 @contextmanager
-def _watched(folder: StudyFolder, part: str, note: Note | None, quiet: bool) -> Iterator[OnDone | None]:
-    """The bar, and what a tracker is told beside."""
-    with study_bar(folder, part, quiet) as show:
+def _watched(folder: StudyFolder, cells: Sequence[Cell], note: Note | None, quiet: bool) -> Iterator[OnDone | None]:
+    """The bar over these cells, and what a tracker is told beside."""
+    with study_bar(cells, folder.finished(), quiet) as show:
         yield of_cells(note, show)
 
 
@@ -140,7 +175,8 @@ def _print_family(one: dict[str, Any]) -> None:
         print(f"{head}; 2 are needed to say which may be the worst.")
         return
     print(f"{head}; the worst gap is {interval(one['worst'])}. It may be that of:")
-    print_table(one["suspects"], ["configuration", "chance", "gap", "sd", "measured"])
+    shown = [{**held, "measured": "yes" if held["measured"] else "no"} for held in one["suspects"]]
+    print_table(shown, ["configuration", "chance", "gap", "sd", "measured"])
 
 
 def _print_proposals(proposals: list[dict[str, Any]]) -> None:
@@ -237,7 +273,7 @@ def plan(
         from limbeck.family import FamilyCampaign
 
         whole = FamilyCampaign(folder, measured_distance(distance or "spec", folder).value, target)
-        planned |= {"family": whole.family(), "next": [one.to_dict() for one in whole.propose_for_family(next_runs)]}
+        planned |= {"family": whole.family(), "next": [one.to_dict() for one in whole.propose(next_runs)]}
     elif next_runs:
         from limbeck.campaign import Campaign
 

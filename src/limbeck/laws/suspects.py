@@ -12,7 +12,6 @@ largest gap comes from joint draws, so its mean is free of the winner's curse of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,37 +99,37 @@ def next_suspects(
     """The configurations to run next, best first, each taken for run at its expected value before the next is chosen.
 
     `run_variance` and `cost` (configurations,) are of one more run. Until `FIRST` are measured they are those of
-    farthest-point order, which leaves no part of the family far from all of them; later a tenth is drawn evenly.
+    farthest-point order, which leaves no part of the family far from all of them; later a tenth is drawn evenly. What
+    has an infinite `run_variance` can't be run.
     """
     y, noise = np.array(gap, float), np.array(variance, float)
     run, price, d = np.asarray(run_variance, float), np.asarray(cost, float), checked_distances(distances)
-    order = farthest_order(d).order
+    order = [i for i in farthest_order(d).order if np.isfinite(run[i])]
     chosen: list[int] = []
     random = numpy_stream(seed, "next suspects")
     fresh: set[int] = set()  # proposed in the beginning, of unknown value
-    while len(chosen) < count:
+    while len(chosen) < count and order:
         seen = np.isfinite(y)
-        if seen.sum() + len(fresh) < min(FIRST, len(y)):
-            chosen.append(_farthest(d, np.flatnonzero(seen), fresh, order))
+        if seen.sum() + len(fresh) < min(FIRST, len(y)) and (
+            left := [i for i in order if not seen[i] and i not in fresh]
+        ):
+            held = [*np.flatnonzero(seen), *fresh]
+            chosen.append(int(max(left, key=lambda i: d[i, held].min())) if held else int(left[0]))
             fresh.add(chosen[-1])
             continue
         if seen.sum() < 2:
             break
         known = suspects(y, noise, d, seed=seed + len(chosen))
         value = known.value(run) / price
-        value[list(fresh)] = -np.inf
-        best = int(random.integers(len(y)) if random.random() < EVEN_SHARE else np.argmax(value))
+        value[[*fresh, *np.flatnonzero(~np.isfinite(run))]] = -np.inf
+        even = random.integers(len(order)) if random.random() < EVEN_SHARE else None
+        best = int(np.argmax(value) if even is None else sorted(order)[even])
         chosen.append(best)
         if np.isfinite(y[best]):
             noise[best] = 1 / (1 / noise[best] + 1 / run[best])
         else:
             y[best], noise[best] = known.mean[best], run[best]
     return chosen
-
-
-def _farthest(d: Floats, seen: NDArray[np.int64], fresh: set[int], order: Sequence[int] | NDArray[np.int64]) -> int:
-    held = [*seen, *fresh]
-    return int(np.argmax(d[:, held].min(1))) if held else int(order[0])
 
 
 def _field(y: Floats, noise: Floats, seen: NDArray[np.int64], covariance: Floats) -> tuple[float, Floats, Floats]:

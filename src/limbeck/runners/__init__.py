@@ -6,7 +6,7 @@ import ctypes
 import os
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any
@@ -58,11 +58,14 @@ def run_study(
     runner: str | Runner = "processes",
     *,
     part: str = "1/1",
+    cells: Sequence[Cell] | None = None,
     retry: bool = False,
     on_done: OnDone | None = None,
     execute: Execute | None = None,
 ) -> Status:
     """Run what is left of a study, or of its shard `part` = i/n, and say how it stands.
+
+    With `cells` only those are run; what they need has to be among them or finished.
 
     Cells that failed are left alone unless `retry` is given. Running it twice does nothing the second time. A record
     that is not as it was written, as after a power cut, counts as none.
@@ -70,7 +73,7 @@ def run_study(
     Raises `StudyChanged` where the source's data have changed, and what `Runner.run` raises.
     """
     chosen = _made(runner)
-    cells = shard(folder.cells(), part)
+    cells = shard(folder.cells() if cells is None else cells, part)
     order = Order(cells, folder.finished(checked=True), () if retry else folder.failed(checked=True))
     if order.left:
         folder.check_source()

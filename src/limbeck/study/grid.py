@@ -100,7 +100,16 @@ class Grid:
         experts: dict[str, Cell] = {}
         sets = list(self._sets(experts))
         trainings = [cell for made in sets for cell in self._trainings(made)]
-        references = list(self._references())
+        return self._in_order(list(self._references()), experts, sets, trainings)
+
+    def of_additions(self) -> list[Cell]:
+        """The cells of the additions alone, each after those that it needs."""
+        return self._in_order([], {}, [], [])
+
+    def _in_order(
+        self, references: list[Cell], experts: dict[str, Cell], sets: list[Cell], trainings: list[Cell]
+    ) -> list[Cell]:
+        """The cells and those of the additions, each once."""
         for addition in self._additions:
             of_kind = {"reference": references, "distill": sets, "evaluate": trainings}
             for cell in self.added(addition, experts):
