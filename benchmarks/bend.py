@@ -23,9 +23,10 @@ import numpy as np
 
 from limbeck.errors import BadData
 from limbeck.laws import Estimate, ScalingFit, fit_levels, fit_scaling, groups, read_rows
-from limbeck.laws.bent_fit import BEND_SD, BentFit
+from limbeck.laws.bent_fit import BentFit
 from limbeck.laws.diagnostics import leave_largest_out
 from limbeck.laws.levels import Levels, t_quantile
+from limbeck.laws.surface import BEND_SD
 from limbeck.streams import numpy_stream
 from planted_laws import SCENARIOS, Scenario
 

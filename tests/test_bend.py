@@ -14,7 +14,8 @@ from scipy.stats import t as student
 
 from limbeck.laws import ScalingFit, fit_scaling
 from limbeck.laws.bend import BentLaws, decay
-from limbeck.laws.bent_fit import BEND_SD, BentFit
+from limbeck.laws.bent_fit import BentFit
+from limbeck.laws.surface import BEND_SD
 from worlds import KS, Floats, World
 
 MIDDLE = math.sqrt(KS[0] * KS[-1])

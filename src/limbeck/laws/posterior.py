@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from limbeck.laws.bend import BentLaws
-from limbeck.laws.bent_fit import BEND_SD, BentFit, fit_bent
+from limbeck.laws.bent_fit import BentFit, fit_bent
 from limbeck.laws.profile import Profile, Region
 from limbeck.laws.projection import GRID, Floats, Quadratic
+from limbeck.laws.surface import BEND_SD
 from limbeck.streams import numpy_stream
 
 DRAWS = 2000
