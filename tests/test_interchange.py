@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.stats import spearmanr, ttest_ind
+from scipy.stats import linregress, spearmanr, ttest_1samp, ttest_ind
 from statsmodels.regression.linear_model import OLS
 
 from limbeck.errors import BadData
@@ -137,7 +137,11 @@ def test_decline_finds_planted_rates_and_floors() -> None:
     assert found.rate.estimate == pytest.approx(0.05, rel=0.25)
     assert found.floor.covers(0.1)
     assert found.start == pytest.approx(1.0, rel=0.1)
+    lines = [linregress(steps[sets == one], np.log(values[sets == one])).slope for one in range(6)]
+    oracle = ttest_1samp(lines, 0).confidence_interval(0.95)
+    assert (found.slope.low, found.slope.high) == pytest.approx((oracle.low, oracle.high), rel=1e-9)
     endless = decline(steps, np.exp(-0.02 * steps), list(sets))
+    assert endless.slope.estimate == pytest.approx(-0.02)
     assert endless.floor.estimate == pytest.approx(0.0, abs=0.01)
 
 
@@ -149,7 +153,7 @@ def test_a_decline_needs_three_numbers_of_steps_and_two_sets_for_an_interval() -
     steps = np.array([0, 5, 10, 20, 40, 80])
     alone = decline(steps, 0.1 + 0.9 * np.exp(-0.05 * steps), [0] * 6)
     assert alone.floor.estimate == pytest.approx(0.1, rel=0.1)
-    assert (alone.rate.low, alone.rate.high) == (None, None)
+    assert (alone.rate.low, alone.rate.high, alone.slope.low) == (None, None, None)
     uneven = decline([*steps, 80, 80], [*(0.1 + 0.9 * np.exp(-0.05 * steps)), 0.11, 0.12], [0] * 6 + [1, 2])
     assert uneven.floor.low is not None  # draws of the sets that know one step alone are left out
 

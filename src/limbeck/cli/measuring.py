@@ -129,7 +129,8 @@ def _line(one: dict[str, Any]) -> dict[str, Any]:
 
 def _decline_line(one: dict[str, Any]) -> dict[str, Any]:
     head = {"surrogate of": one["method"], "k": one["k"], "steps": one["steps"], "A^2 before": one["start"]}
-    return head | {"rate a step": interval(one["rate"]), "floor": interval(one["floor"])}
+    measured = {"slope of log A^2 a step": "slope", "rate a step": "rate", "floor": "floor"}
+    return head | {title: interval(one[name]) for title, name in measured.items()}
 
 
 def _sentence(found: dict[str, Any]) -> str:

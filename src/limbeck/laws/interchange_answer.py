@@ -131,7 +131,8 @@ def _decline(rows: Sequence[Mapping[str, Any]], method: str, k: int) -> dict[str
         )
     except BadData as error:
         return head | {"refusal": str(error)}
-    return head | {"rate": found.rate.to_dict(), "floor": found.floor.to_dict(), "start": found.start}
+    measured = {name: getattr(found, name).to_dict() for name in ("rate", "floor", "slope")}
+    return head | measured | {"start": found.start}
 
 
 def _sentence(lines: Sequence[Line], judged: Mapping[str, Any]) -> str:

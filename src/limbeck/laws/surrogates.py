@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from limbeck.errors import BadData
 from limbeck.laws.estimate import Estimate
+from limbeck.laws.guidance import mean_over_sets
 from limbeck.laws.levels import t_quantile
 from limbeck.measures.passage import Floats
 from limbeck.streams import numpy_stream
@@ -23,6 +24,7 @@ class Decline:
     rate: Estimate  # a step
     floor: Estimate
     start: float
+    slope: Estimate  # of log A^2 on steps, over all of them: negative where it is lowered at all
 
 
 def decline(steps: ArrayLike, discrepancy: ArrayLike, sets: Sequence[object], *, seed: int = 0) -> Decline:
@@ -32,7 +34,8 @@ def decline(steps: ArrayLike, discrepancy: ArrayLike, sets: Sequence[object], *,
     Raises `BadData` where there are fewer than three different steps, or a discrepancy that is not above 0.
 
     For each rate on a grid the pair (floor, fall) is a straight line, with the floor held at 0 or above; relative
-    errors are what is squared, as discrepancies spread with their size.
+    errors are what is squared, as discrepancies spread with their size. The slope assumes no form: it is the mean of
+    each set's own least-squares line, with Student's interval over sets.
     """
     at, values = np.asarray(steps, np.float64), np.asarray(discrepancy, np.float64)
     if len(np.unique(at)) < 3:
@@ -44,15 +47,23 @@ def decline(steps: ArrayLike, discrepancy: ArrayLike, sets: Sequence[object], *,
         raise BadData("a discrepancy must be a finite number above 0: it is a mean of squares.")
     names, place = np.unique([str(one) for one in sets], return_inverse=True)
     rate, floor, start = _exponential(at, values)
+    lines = [_slope(at[place == i], np.log(values[place == i])) for i in range(len(names))]
+    slope = mean_over_sets([line for line in lines if math.isfinite(line)])
     random, drawn = numpy_stream(seed, "decline"), []
     for _ in range(200):
         index = np.concatenate([np.flatnonzero(place == i) for i in random.integers(0, len(names), len(names))])
         if len(np.unique(at[index])) > 2:  # sets that stopped early may have been drawn alone
             drawn.append(_exponential(at[index], values[index])[:2])
     if len(names) < 2 or not drawn:
-        return Decline(Estimate.of(rate), Estimate.of(floor), start)
+        return Decline(Estimate.of(rate), Estimate.of(floor), start, slope)
     low, high = np.quantile(np.array(drawn), [0.025, 0.975], axis=0)
-    return Decline(Estimate.of(rate, low[0], high[0]), Estimate.of(floor, low[1], high[1]), start)
+    return Decline(Estimate.of(rate, low[0], high[0]), Estimate.of(floor, low[1], high[1]), start, slope)
+
+
+def _slope(steps: Floats, logs: Floats) -> float:
+    """Least-squares slope; undefined where all steps are one."""
+    away = steps - steps.mean()
+    return float(away @ logs / (away @ away)) if np.any(away) else math.nan
 
 
 def _exponential(steps: Floats, values: Floats) -> tuple[float, float, float]:
