@@ -83,6 +83,7 @@ REACHED: dict[str, tuple[Callable[[], Rows], dict[str, Any]]] = {
     "weakly_identified_exponent": (lambda: World().rows(3), {}),
     "exponent_at_bound": (lambda: World(ks=(10, 20, 30, 40), set_sd=0.05).rows(0), {}),
     "exponent_below_bound": (lambda: noisy(lambda k: 0.5 * k**-0.2, sd=0.001), {}),
+    "exponent_changes": (lambda: noisy(lambda k: 0.5 * math.exp(-0.09 * math.log(k) ** 2), sd=0.001), {}),
     "no_decay": (lambda: noisy(lambda k: 0.1 + 0.01 * math.log(k)), {}),
     "lack_of_fit": (lambda: noisy(wave), {}),
     "below_reference": (lambda: World(floor=-0.05, set_sd=0.002, seed_sd=0.002, reference_sd=0.001).rows(0), {}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -76,3 +77,15 @@ def size(count: float) -> str:
             break
         count /= 1000
     return f"{count:.3g} {unit}"
+
+
+def remarks(notes: list[dict[str, Any]], laws: int) -> list[str]:
+    """One line a kind of remark, with how many laws it is about; `--json` has every one."""
+    kinds: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for note in notes:
+        kinds[note["code"]].append(note)
+    return [
+        f"- {f'{len(held)} of {laws} laws, such as ' if len(held) > 1 else ''}{held[0]['method']} under "
+        f"{held[0]['configuration']}: {held[0]['message']}"
+        for held in sorted(kinds.values(), key=len, reverse=True)
+    ]

@@ -10,7 +10,7 @@ import typer
 
 from limbeck.cli import app
 from limbeck.cli.making import JsonOption
-from limbeck.cli.printing import interval, print_json, print_markdown, print_table
+from limbeck.cli.printing import interval, print_json, print_markdown, print_table, remarks
 from limbeck.errors import BadSetting, CorruptFile, LimbeckError, MissingData, nearest
 
 if TYPE_CHECKING:
@@ -66,9 +66,9 @@ def laws(
         print_json(fitted)
         return
     print_table([_law_line(fit) for fit in fitted["fits"]])
-    for fit in fitted["fits"]:
-        for note in fit["notes"]:
-            print(f"{fit['method']} under {fit['configuration']}: {note['message']}")
+    names = ("method", "configuration")
+    notes = [{name: fit[name] for name in names} | note for fit in fitted["fits"] for note in fit["notes"]]
+    print("", *remarks(notes, len(fitted["fits"])), sep="\n")
     if pool:
         _print_pooled(fitted)
 

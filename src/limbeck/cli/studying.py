@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -14,7 +13,7 @@ import typer
 
 from limbeck.cli import app
 from limbeck.cli.making import JsonOption
-from limbeck.cli.printing import duration, interval, number, print_json, print_table, size
+from limbeck.cli.printing import duration, interval, number, print_json, print_table, remarks, size
 from limbeck.cli.progress import OnDone, study_bar
 from limbeck.cli.tracking import Note, TrackerOption, of_cells, tracked
 from limbeck.errors import BadSetting, MissingData
@@ -385,7 +384,7 @@ def _print_plan(planned: dict[str, Any]) -> None:
     rows = [{name: row[name] for name in ("method", "configuration")} | _answered(row) for row in planned["rows"]]
     print_table(rows)
     lines = [f"- {note['method']} under {note['configuration']}: {note['message']}" for note in planned["refusals"]]
-    if lines := lines + _remarks(planned["notes"], len(rows)):
+    if lines := lines + remarks(planned["notes"], len(rows)):
         print("", *lines, sep="\n")
     _print_advice(planned["guidance"])
 
@@ -396,19 +395,7 @@ def _print_advice(guidance: list[dict[str, Any]]) -> None:
     if not advice:
         return
     lines = [f"- {one['method']} under {one['configuration']}: {one['message']}" for one in advice]
-    print("\nWhat to do:", *(lines if len(lines) <= EACH else _remarks(advice, len(guidance))), sep="\n")
-
-
-def _remarks(notes: list[dict[str, Any]], laws: int) -> list[str]:
-    """One line a kind of remark, with how many laws it is about; `--json` has every one."""
-    kinds: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for note in notes:
-        kinds[note["code"]].append(note)
-    return [
-        f"- {len(held)} of {laws} laws, such as {held[0]['method']} under {held[0]['configuration']}: "
-        f"{held[0]['message']}"
-        for held in sorted(kinds.values(), key=len, reverse=True)
-    ]
+    print("\nWhat to do:", *(lines if len(lines) <= EACH else remarks(advice, len(guidance))), sep="\n")
 
 
 def _answered(row: dict[str, Any]) -> dict[str, str]:

@@ -268,4 +268,11 @@ def verdicts(fit: ScalingFit) -> list[Note]:
             f"The exponent is below 1/2 (p = {said.at_least_half_p:.2g}): the decay is slower than the law's bound."
         )
         notes.append(Note(Code.exponent_below_bound, message))
+    law = fit.foretold
+    if isinstance(law, BentFit) and ((law.bend.low or 0) > 0 or (law.bend.high or 0) < 0):
+        message = (
+            f"The exponent changes with k, by {law.bend.text(2)} a decade: one exponent and one floor do not say it "
+            "all, and are not what the required k rests on."
+        )
+        notes.append(Note(Code.exponent_changes, message))
     return notes

@@ -18,6 +18,7 @@ class Code(StrEnum):
     weakly_identified_exponent = "weakly_identified_exponent"
     exponent_at_bound = "exponent_at_bound"
     exponent_below_bound = "exponent_below_bound"
+    exponent_changes = "exponent_changes"
     no_decay = "no_decay"
     lack_of_fit = "lack_of_fit"
     below_reference = "below_reference"
