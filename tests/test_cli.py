@@ -19,7 +19,7 @@ import torch
 
 import faked
 from command import Command
-from limbeck.cli import progress
+from limbeck.cli import VERBS, progress
 from limbeck.cli.printing import print_json
 from limbeck.runners import run_study
 from limbeck.sources import load_source
@@ -351,6 +351,18 @@ BAD = [
 @pytest.mark.parametrize(("words", "said"), BAD)
 def test_a_mistake_is_one_paragraph_and_exit_code_2(limbeck: Command, words: tuple[str, ...], said: str) -> None:
     assert said in limbeck.refused(*words)
+
+
+def test_every_help_is_whole_and_in_one_voice(limbeck: Command) -> None:
+    """Verbs come in the order of their use, no text is cut off, a flag is refused by leaving it out."""
+    listed = [limbeck(*words, "--help").out.partition("Commands:")[2] for words in ((), ("study",))]
+    assert "..." not in "".join(listed)
+    verbs, inner = (re.findall(r"^  ([a-z]+)  ", text, re.MULTILINE) for text in listed)
+    assert verbs == list(VERBS)
+    for words in [*((verb,) for verb in verbs), *(("study", verb) for verb in inner)]:
+        said = limbeck(*words, "--help").out
+        assert "--no-" not in said
+        assert re.search(r"\{[^A-Z]", said) is None, said  # arguments have names in capitals
 
 
 @pytest.mark.parametrize("words", [("distil",), ("distill",), ("distill", "digits", "dm", "-k", "0"), ("study", "run")])

@@ -125,6 +125,12 @@ def test_the_command_proposes_what_was_not_measured_where_the_worst_may_be(tmp_p
     assert len(table(folder)) == 3 * (3 * 2 * 2 + 2)
 
 
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cell costs a second, however busy the machine is: what is chosen for its time is then chosen again."""
+    monkeypatch.setattr("limbeck.campaign.seconds_left", lambda spent, left: float(len(left)))
+
+
 EXECUTE = {"reference": planted, "evaluate": planted, "distill": distilled}
 MANY = tuple(range(4, 84, 4))
 
@@ -134,6 +140,7 @@ def log_distances(widths: tuple[int, ...]) -> Any:
     return np.abs(x[:, None] - x[None])
 
 
+@pytest.mark.usefixtures("counted")
 def test_one_step_runs_what_finds_the_worst_and_leaves_the_rest_of_the_grid_alone(tmp_path: Path) -> None:
     """20 configurations, none run: it opens with four at every size, and ends knowing the widest network's gap."""
     folder = StudyFolder.open(Study.read(text(MANY)), tmp_path / "runs")
@@ -161,6 +168,7 @@ def test_one_step_runs_what_finds_the_worst_and_leaves_the_rest_of_the_grid_alon
     assert len(folder.finished()) == len(grid | {cell.id for cell in folder.cells()})
 
 
+@pytest.mark.usefixtures("counted")
 def test_a_search_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
     """Stopped with runs proposed but not made: they are made first, and count."""
     folder = StudyFolder.open(Study.read(text(MANY)), tmp_path / "runs")
@@ -178,6 +186,7 @@ def test_a_search_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
     assert {cell.id for cell in standing().cells()} == folder.finished()
 
 
+@pytest.mark.usefixtures("counted")
 def test_noise_is_met_where_it_is_and_what_is_known_well_enough_ends_the_search(tmp_path: Path) -> None:
     """A goal that no run reaches: seeds and references of the suspects are repeated to their limit, and no further."""
 
@@ -204,6 +213,7 @@ def test_noise_is_met_where_it_is_and_what_is_known_well_enough_ends_the_search(
     assert max(row["seed"] for row in table(folder)) < MOST_RUNS
 
 
+@pytest.mark.usefixtures("counted")
 def test_the_command_runs_the_search(tmp_path: Path, limbeck: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("limbeck.study.work.EXECUTE", EXECUTE)
     (tmp_path / "family.toml").write_text(text(MANY))

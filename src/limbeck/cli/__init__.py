@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from limbeck import __version__
 from limbeck.errors import LimbeckError
 
+VERBS = (
+    *("distill", "import", "show", "export", "evaluate", "measure"),
+    *("study", "plan", "report", "laws", "interchange", "coverage", "list", "verify"),
+)
+
+
+class Pipeline(TyperGroup):
+    """Verbs in the order in which they are used."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(super().list_commands(ctx), key=lambda name: VERBS.index(name) if name in VERBS else len(VERBS))
+
+
 app = typer.Typer(
+    cls=Pipeline,
     name="limbeck",
     help="Distil a data set into a few samples, and know how far they will carry you before you train on them.",
     no_args_is_help=True,

@@ -35,7 +35,7 @@ def coverage(
     runs: RunsOption = RUNS,
     as_json: JsonOption = False,
 ) -> None:
-    """How many samples serve a whole family of configurations, and whether its diversity is what decides that."""
+    """How many samples serve a whole family of configurations. And whether its diversity decides that."""
     from limbeck.findings import untrained_distances
     from limbeck.laws import read_rows
     from limbeck.laws.coverage_answer import coverage_answer

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 DEFAULT_CONFIGURATION = "convnet(width=32, depth=2)/adamw(lr=5e-3)/none/cosine(steps=300)"
 
-SourceArgument = Annotated[str, typer.Argument(help="A source, such as digits or 'npz(path=mine.npz)'.")]
+SourceArgument = Annotated[
+    str, typer.Argument(metavar="SOURCE", help="A source, such as digits or 'npz(path=mine.npz)'.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DeviceOption = Annotated[str, typer.Option(help="A torch device: cpu, cuda.")]
 
@@ -25,7 +27,7 @@ DeviceOption = Annotated[str, typer.Option(help="A torch device: cpu, cuda.")]
 @app.command()
 def distill(
     source: SourceArgument,
-    method: Annotated[str, typer.Argument(help="A method, such as dm or 'dc(steps=200)'.")],
+    method: Annotated[str, typer.Argument(metavar="METHOD", help="A method, such as dm or 'dc(steps=200)'.")],
     per_class: Annotated[int, typer.Option("--per-class", "-k", min=1, help="Samples of each class.")] = 10,
     configuration: Annotated[
         str, typer.Option("--configuration", "-c", help="architecture/optimizer/augmentation/schedule to distil for.")
@@ -42,10 +44,12 @@ def distill(
     weights: Annotated[str, typer.Option(help="How several are weighed: equal or worst-case.")] = "equal",
     device: DeviceOption = "cpu",
     tracker: TrackerOption = "",
-    dry_run: Annotated[bool, typer.Option(help="Measure the first steps, say what the whole will take, stop.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Measure the first steps, say what the whole will take, stop.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Distil a source into a small synthetic set."""
+    """Distil a source into a small synthetic set. The same command goes on after a stop."""
     from limbeck.checkpoint import drop
     from limbeck.cli.pooling import pooled
     from limbeck.configuration import Configuration
@@ -143,7 +147,7 @@ def import_set(
     method: Annotated[str, typer.Option(help="What its rows are to be called.")] = "published",
     as_json: JsonOption = False,
 ) -> None:
-    """Bring in a published set, to evaluate, measure or export it. Nothing in the file is run."""
+    """Bring in a published set. Nothing in its file is run."""
     from limbeck.errors import BadSetting
     from limbeck.export import import_published_pt, published_set
     from limbeck.sources import load_source
@@ -176,7 +180,7 @@ def evaluate(
     device: DeviceOption = "cpu",
     as_json: JsonOption = False,
 ) -> None:
-    """Train on a set under configurations and seeds, and test: one row a training."""
+    """Train on a set and test, one row a training. Under every given configuration and seed."""
     from limbeck.evaluation import cached_reference, with_gaps
     from limbeck.evaluation import evaluate as run
     from limbeck.sources import load_source

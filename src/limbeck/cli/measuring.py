@@ -35,7 +35,7 @@ def measure(
     device: DeviceOption = "cpu",
     as_json: JsonOption = False,
 ) -> None:
-    """Say what a set's gap is made of, how tight the bound is, and what to do about the largest part."""
+    """Say what a set's gap is made of. And how tight the bound is, and what to do about the largest part."""
     from limbeck.laws.decomposition import decompose
     from limbeck.measures.decomposition import measure as run
     from limbeck.sources import load_source
@@ -65,7 +65,7 @@ def interchange(
     device: DeviceOption = "cpu",
     as_json: JsonOption = False,
 ) -> None:
-    """Which surrogate at which k, and are they interchangeable? By one discrepancy of every set of a study."""
+    """Which surrogate to take at which k. And whether they are interchangeable, by one discrepancy of every set."""
     from limbeck.findings import discrepancies
     from limbeck.laws import read_rows
     from limbeck.laws.interchange_answer import interchange_answer

@@ -20,22 +20,30 @@ if TYPE_CHECKING:
 
 FAMILIES = [
     *("sources", "architectures", "optimizers", "augmentations", "schedules", "domains"),
-    *("methods", "surrogates", "states", "measures.distances", "runners", "trackers"),
+    *("methods", "surrogates", "states", "parameterizations", "measures.distances", "runners", "trackers"),
 ]
 SetArgument = Annotated[Path, typer.Argument(metavar="SET", help="The folder of a synthetic set.")]
 
 
 @app.command()
 def laws(
-    rows: Annotated[Path, typer.Argument(help="CSV with columns method, configuration, k, set, seed, error (or gap).")],
+    rows: Annotated[
+        Path,
+        typer.Argument(
+            metavar="ROWS",
+            help="CSV with columns method, configuration, k, set, seed, error (or gap, or error_mean, error_sd and n).",
+        ),
+    ],
     gap: Annotated[list[float] | None, typer.Option(help="Target gap to find k for, a fraction; repeatable.")] = None,
     at: Annotated[list[float] | None, typer.Option(help="k to predict the gap at; repeatable.")] = None,
-    fixed_exponent: Annotated[bool, typer.Option(help="Hold the exponent at 1/2, the paper's bound.")] = False,
-    pool: Annotated[
-        bool, typer.Option(help="Also what each method's laws have in common over configurations.")
+    fixed_exponent: Annotated[
+        bool, typer.Option("--fixed-exponent", help="Hold the exponent at 1/2, the paper's bound.")
     ] = False,
-    pair: Annotated[bool, typer.Option(help="Set each run against the reference of its own seed.")] = False,
-    robust: Annotated[bool, typer.Option(help="Let sets far from the law count less (Huber).")] = False,
+    pool: Annotated[
+        bool, typer.Option("--pool", help="Also what each method's laws have in common over configurations.")
+    ] = False,
+    pair: Annotated[bool, typer.Option("--pair", help="Set each run against the reference of its own seed.")] = False,
+    robust: Annotated[bool, typer.Option("--robust", help="Let sets far from the law count less (Huber).")] = False,
     by: Annotated[str, typer.Option("--interval", help="profile, cluster_bootstrap or bayes.")] = "profile",
     axis: Annotated[str, typer.Option(help="The column that stands for k, such as bytes.")] = "k",
     budget: Annotated[float | None, typer.Option(help="What may be spent: the gap at the k that it pays for.")] = None,
@@ -43,7 +51,7 @@ def laws(
     fixed_cost: Annotated[float, typer.Option(help="Of a set of any size, in the budget's unit.")] = 0.0,
     as_json: JsonOption = False,
 ) -> None:
-    """Fit the scaling law to a table of results, limbeck's own or any other."""
+    """Fit the scaling law to any table of results."""
     from limbeck.laws import answer, read_rows
     from limbeck.laws.decisions import Budget
     from limbeck.laws.scaling import INTERVALS
@@ -104,7 +112,7 @@ def _print_pooled(fitted: dict[str, Any]) -> None:
 
 @app.command(name="list")
 def list_variants(
-    family: Annotated[str, typer.Argument(help=f"One of {', '.join(FAMILIES)}.")] = "methods",
+    family: Annotated[str, typer.Argument(metavar="FAMILY", help=f"One of {', '.join(FAMILIES)}.")] = "methods",
     as_json: JsonOption = False,
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Print the Markdown table of the documentation.")
@@ -128,7 +136,8 @@ def list_variants(
 
 @app.command()
 def verify(
-    path: Annotated[Path, typer.Argument(help="A study's folder or a set's.")], as_json: JsonOption = False
+    path: Annotated[Path, typer.Argument(metavar="FOLDER", help="A study's folder or a set's.")],
+    as_json: JsonOption = False,
 ) -> None:
     """Check every file against the digest that was written with it."""
     from limbeck.study import verify as check
@@ -175,7 +184,7 @@ def show(
 @app.command()
 def export(
     folder: SetArgument,
-    out: Annotated[Path, typer.Argument(help="The file (npz) or folder (png, huggingface) to write.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The file (npz) or folder (png, huggingface) to write.")],
     to: Annotated[str, typer.Option(help="npz, png or huggingface.")] = "npz",
     as_json: JsonOption = False,
 ) -> None:

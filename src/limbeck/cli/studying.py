@@ -42,10 +42,12 @@ def run(
     ] = "processes",
     shard: Annotated[str, typer.Option(help="Only part i/n of the cells, for job arrays.")] = "1/1",
     device: Annotated[str | None, typer.Option(help="cpu, cuda or mps, in place of the study's own.")] = None,
-    extend: Annotated[bool, typer.Option(help="Go on although the study file has changed.")] = False,
-    retry: Annotated[bool, typer.Option(help="Run failed cells again.")] = False,
-    dry_run: Annotated[bool, typer.Option(help="Measure what the rest will take, say it, and stop.")] = False,
-    report: Annotated[bool, typer.Option(help="End with the plan's answer and the report.")] = False,
+    extend: Annotated[bool, typer.Option("--extend", help="Go on although the study file has changed.")] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Run failed cells again.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Measure what the rest will take, say it, and stop.")
+    ] = False,
+    report: Annotated[bool, typer.Option("--report", help="End with the plan's answer and the report.")] = False,
     until: Annotated[
         str,
         typer.Option(
@@ -61,7 +63,7 @@ def run(
     tracker: TrackerOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Run what is left of a study; the same command goes on after any stop."""
+    """Run what is left of a study. The same command goes on after any stop."""
     from limbeck.runners import forecast_study, run_study
     from limbeck.study import Study, StudyFolder, StudyForecast
     from limbeck.study import shard as part_of
@@ -199,7 +201,7 @@ def table(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, the form that `limbeck laws` reads.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """One row a training: method, configuration, k, set, seed, error, gap."""
+    """Print the results, a row a training."""
     from limbeck.study import table as rows_of
     from limbeck.study import table_csv
 
@@ -214,11 +216,13 @@ def table(
 
 @study.command()
 def merge(
-    into: Annotated[Path, typer.Argument(help="The study folder that receives.")],
-    others: Annotated[list[Path], typer.Argument(help="Folders of the same study, from other shards or machines.")],
+    into: Annotated[Path, typer.Argument(metavar="INTO", help="The study folder that receives.")],
+    others: Annotated[
+        list[Path], typer.Argument(metavar="OTHERS", help="Folders of the same study, from other shards or machines.")
+    ],
     as_json: JsonOption = False,
 ) -> None:
-    """Bring finished cells of other folders into one; nothing that is there is changed."""
+    """Bring finished cells of other folders into one. Nothing that is there is changed."""
     from limbeck.study import StudyFolder
     from limbeck.study import merge as bring
 
@@ -244,13 +248,14 @@ def plan(
     configuration: Annotated[str | None, typer.Option("--configuration", "-c", help="Only this one.")] = None,
     next_runs: Annotated[int, typer.Option("--next", help="Also propose the next N runs of the study.", min=0)] = 0,
     family: Annotated[
-        bool, typer.Option(help="Also who may be the worst of all configurations; --next is then about that.")
+        bool,
+        typer.Option("--family", help="Also who may be the worst of all configurations; --next is then about that."),
     ] = False,
     distance: Annotated[str, typer.Option(help="Of configurations, with --family: spec, function, kernel.")] = "",
     runs: RunsOption = RUNS,
     as_json: JsonOption = False,
 ) -> None:
-    """How many samples each method needs for a target gap, in one sentence and a table."""
+    """How many samples each method needs for a target gap. In a sentence and a table, with the runs to do next."""
     from limbeck.laws import read_rows
     from limbeck.planner import plan as answer
     from limbeck.study import table as rows_of
@@ -297,7 +302,7 @@ def report(
     runs: RunsOption = RUNS,
     as_json: JsonOption = False,
 ) -> None:
-    """Write one offline page: the answer, the laws, the pictures, the tables, how to repeat it."""
+    """Write one offline page. The answer, the laws, the pictures, the tables, how to repeat it."""
     from limbeck.findings import findings
     from limbeck.plots import law_figure
     from limbeck.report import write_report
