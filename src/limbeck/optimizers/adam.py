@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor
 
-from limbeck.optimizers import Moments, Optimizer, Rate, adaptive_direction, adaptive_metric, zeros
+from limbeck.optimizers import Moments, Optimizer, Rate, adaptive_direction, adaptive_metric, descended, zeros
 
 
 class Adam(Optimizer):
@@ -25,7 +25,7 @@ class Adam(Optimizer):
         if self.weight_decay:
             gradient = gradient + self.weight_decay * vector
         direction, moments = adaptive_direction(gradient, moments, self.betas, self.epsilon, step)
-        return vector - rate * direction, moments
+        return descended(vector, direction, rate), moments
 
     def metric(self, moments: Moments, step: int) -> Tensor:
         return adaptive_metric(moments, self.betas, self.epsilon, step)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor
 
-from limbeck.optimizers import Moments, Optimizer, Rate, adaptive_direction, adaptive_metric, zeros
+from limbeck.optimizers import Moments, Optimizer, Rate, adaptive_direction, adaptive_metric, descended, zeros
 
 
 class AdamW(Optimizer):
@@ -23,7 +23,7 @@ class AdamW(Optimizer):
         self, vector: Tensor, gradient: Tensor, moments: Moments, rate: Rate, step: int
     ) -> tuple[Tensor, Moments]:
         direction, moments = adaptive_direction(gradient, moments, self.betas, self.epsilon, step)
-        return vector * (1 - rate * self.weight_decay) - rate * direction, moments
+        return descended(vector * (1 - rate * self.weight_decay), direction, rate), moments
 
     def metric(self, moments: Moments, step: int) -> Tensor:
         return adaptive_metric(moments, self.betas, self.epsilon, step)

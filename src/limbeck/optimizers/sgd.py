@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor
 
 from limbeck.errors import Diverged
-from limbeck.optimizers import Moments, Optimizer, Rate, zeros
+from limbeck.optimizers import Moments, Optimizer, Rate, descended, zeros
 
 
 class SGD(Optimizer):
@@ -37,10 +38,10 @@ class SGD(Optimizer):
         if self.weight_decay:
             gradient = gradient + self.weight_decay * vector
         if not self.momentum:
-            return vector - rate * gradient, ()
-        momentum = self.momentum * moments[0] + gradient
+            return descended(vector, gradient, rate), ()
+        momentum = torch.add(gradient, moments[0], alpha=self.momentum)
         direction = gradient + self.momentum * momentum if self.nesterov else momentum
-        return vector - rate * direction, (momentum,)
+        return descended(vector, direction, rate), (momentum,)
 
     def with_step_size(self, step_size: float | None) -> SGD:
         if self.rate == "given" or step_size is None:
