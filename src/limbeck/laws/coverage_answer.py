@@ -183,9 +183,8 @@ def _method(runs: Runs, setting: _Setting) -> dict[str, Any]:
     everyone = masks([Family("all", tuple(range(len(runs.names))))], len(runs.names))
     whole = worst_gaps(runs, everyone)
     floors = own_floors(runs, None)
-    needs = family_needs(runs, np.concatenate([pool.masks, everyone]), setting.gap)
-    own = Needs(needs.target, needs.k[:-1], needs.low[:-1], needs.high[:-1], needs.largest_k)
-    notes = _law_notes(runs, fit, whole, own, floors.curves.floor)
+    needs, of_all = family_needs(runs, pool.masks, setting.gap), family_needs(runs, everyone, setting.gap, bent=True)
+    notes = _law_notes(runs, fit, whole, needs, floors.curves.floor)
     _, _, sets, seeds = runs.error.shape
     return {
         "method": runs.method,
@@ -193,8 +192,8 @@ def _method(runs: Runs, setting: _Setting) -> dict[str, Any]:
         "seeds": seeds,
         "trainings": runs.error.size,
         "whole_family": {
-            **Estimate.of(needs.k[-1], needs.low[-1], needs.high[-1]).to_dict(),
-            "beyond": bool(needs.censored[-1]),
+            **Estimate.of(of_all.k[0], of_all.low[0], of_all.high[0]).to_dict(),
+            "beyond": bool(of_all.censored[0]),
             "worst": _worst_lines(runs, whole, worst_gaps(runs, everyone, floors=floors.curves.floor)),
         },
         "configurations": [
@@ -204,9 +203,9 @@ def _method(runs: Runs, setting: _Setting) -> dict[str, Any]:
         "law": _law(fit),
         "free_law": _law(free),
         "measures": [one.to_dict() for one in fit.fits],
-        "needs": _growth(pool, own, fit, runs),
+        "needs": _growth(pool, needs, fit, runs),
         "sensitivity": [_at_radius(pool, runs, fit, factor) for factor in (0.5, 1.0, 2.0)],
-        "families": _family_lines(pool, fit, own),
+        "families": _family_lines(pool, fit, needs),
         "notes": [note.to_dict() for note in notes],
     }
 

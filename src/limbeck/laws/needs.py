@@ -48,15 +48,16 @@ class Needs:
         return np.clip(np.where(np.isfinite(width), width, LARGEST_SCALE), LEAST_SCALE, LARGEST_SCALE)
 
 
-def family_needs(runs: Runs, families: NDArray[np.bool_], target: float) -> Needs:
+def family_needs(runs: Runs, families: NDArray[np.bool_], target: float, *, bent: bool = False) -> Needs:
     """The k at which each family's worst gap reaches a target: the scaling law of the worst gap, set by set, inverted.
 
-    The reference's noise is no part of the intervals: halving it is part of how the worst gap is read.
+    Families are compared by straight laws; `bent` allows the law to bend, for a family's own answer. The reference's noise is no part of the intervals: halving it is part of how the worst gap is read.
     """
     worst = worst_gaps(runs, families).split  # (families, levels, sets)
     sets = worst.shape[2]
     k, ids = np.repeat(runs.k, sets), np.tile(np.arange(sets), len(runs.k))
-    rows = [fit_scaling(k, one.ravel(), ids).required_k(target) for one in worst]
+    fits = [fit_scaling(k, one.ravel(), ids) for one in worst]
+    rows = [(fit.foretold if bent else fit).required_k(target) for fit in fits]
     ends = [(math.inf if one.high is None else one.high, one.low if one.low is not None else 1.0) for one in rows]
     return Needs(
         target,
