@@ -51,7 +51,8 @@ class Needs:
 def family_needs(runs: Runs, families: NDArray[np.bool_], target: float, *, bent: bool = False) -> Needs:
     """The k at which each family's worst gap reaches a target: the scaling law of the worst gap, set by set, inverted.
 
-    Families are compared by straight laws; `bent` allows the law to bend, for a family's own answer. The reference's noise is no part of the intervals: halving it is part of how the worst gap is read.
+    Families are compared by straight laws; `bent` allows the law to bend, for a family's own answer. The reference's
+    noise is no part of the intervals: halving it is part of how the worst gap is read.
     """
     worst = worst_gaps(runs, families).split  # (families, levels, sets)
     sets = worst.shape[2]
