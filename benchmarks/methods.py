@@ -37,8 +37,8 @@ VECTORS = "mlp(width=128)/adamw(lr=1e-3)/none/cosine(steps=300)"
 # that --choose found best on validation samples, where its rows are in the file; the test split plays no part in it.
 FACTORS = (0.1, 1.0, 10.0)
 EXPERT = {
-    "experts": 1, "expert_epochs": 1, "expert_lr": 0.05, "ahead": 1, "max_start": 1,
-    "lr_pixels": 30.0, "step_size": 0.05, "lr_step_size": 1e-6,
+    "experts": 1, "expert_epochs": 1, "expert_lr": 0.05, "expert_batch": 64, "ahead": 1, "max_start": 1,
+    "lr_pixels": 300.0, "step_size": 0.05, "lr_step_size": 1e-6,
 }  # fmt: skip
 SETTINGS: dict[str, dict[str, Any]] = {
     "dc": {"batch_real": 64, "initial": "real", "length": 10, "epochs": 5},
@@ -60,9 +60,14 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "frepo": {"networks": 2, "batch_real": 50},
     "kip": {"batch_real": 8},
     "forgetting": {"epochs": 1},
-    "sre2l": {"teachers": 1, "teacher_epochs": 1, "lr_pixels": 1.0},
+    "sre2l": {"teachers": 1, "teacher_epochs": 1},
     "rded": {"teachers": 1, "teacher_epochs": 1},
 }  # fmt: skip
+# Vectors, whose networks train in a moment, have more experts; what is large for an image is too large for them.
+OF_VECTORS: dict[str, dict[str, Any]] = {
+    "ncfm": {"experts": 5, "expert_lr": 0.1, "lr_pixels": 0.1},
+    **{name: {"lr_pixels": 30.0} for name in ("mtt", "tesla", "ftd", "datm")},
+}
 INTRODUCTION = """\
 A set is given a number of seconds of one core for all that it needs: experts, teachers and updates. Two candidates
 are judged on validation samples on top of that, so "core seconds" is more, most for sets in tiles. What is short
@@ -75,12 +80,13 @@ NEED_NORMS = ("sre2l",)  # distilled with batch norms, trained on without, as al
 LEFT_OUT = {"mgd3": "needs the weights of a latent diffusion model, which are not here"}
 
 
-def settings(name: str) -> dict[str, Any]:
-    """The declared settings that the method has."""
+def settings(name: str, source: str) -> dict[str, Any]:
+    """The declared settings that the method has for a source."""
     from limbeck.variants import find
 
     known = find("methods", name).model_fields
-    return {key: value for key, value in SETTINGS.get(name, {}).items() if key in known}
+    declared = SETTINGS.get(name, {}) | (OF_VECTORS.get(name, {}) if source.startswith("embeddings") else {})
+    return {key: value for key, value in declared.items() if key in known}
 
 
 def measure(task: dict[str, Any]) -> dict[str, Any]:
@@ -184,28 +190,34 @@ def tasks(chosen: Any, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         for per_class in map(int, chosen.per_class.split(",")):
             for name in names:
                 own = {**shared, "method": name, "per_class": per_class, "set": which}
-                variants = candidates(name) if chosen.choose else [best(name, chosen.source, per_class, rows)]
+                variants = (
+                    candidates(name, chosen.source) if chosen.choose else [best(name, chosen.source, per_class, rows)]
+                )
                 found += [{**own, "settings": variant} for variant in variants]
     return found
 
 
-def candidates(name: str) -> list[dict[str, Any]]:
+def candidates(name: str, source: str) -> list[dict[str, Any]]:
     """The declared settings with each step size that is compared; none for a method without steps."""
     from limbeck.variants import find
 
     field = find("methods", name).model_fields.get("lr_pixels")
     if field is None:
         return []
-    rate = settings(name).get("lr_pixels", field.default)
-    return [{**settings(name), "lr_pixels": float(f"{rate * factor:.3g}")} for factor in FACTORS]
+    declared = settings(name, source)
+    rate = declared.get("lr_pixels", field.default)
+    return [{**declared, "lr_pixels": float(f"{rate * factor:.3g}")} for factor in FACTORS]
 
 
 def best(name: str, source: str, per_class: int, rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Of the settings that --choose compared, those with the highest validation accuracy at this size."""
     own = [row for row in rows if (row["method"], row["source"], row["choosing"]) == (name, source, True)]
     own = [row for row in own if "validation" in row and row["per_class"] == per_class]
-    own = [row for row in own if row["settings"] in candidates(name)]
-    return max(own, key=lambda row: statistics.fmean(row["validation"]))["settings"] if own else settings(name)
+    own = [row for row in own if row["settings"] in candidates(name, source)]
+    if not own:
+        return settings(name, source)
+    best_row = max(own, key=lambda row: statistics.fmean(row["validation"]))
+    return dict(best_row["settings"])
 
 
 def table(rows: list[dict[str, Any]]) -> str:

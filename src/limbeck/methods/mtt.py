@@ -36,7 +36,7 @@ class MTT(Matching):
     cost: ClassVar[str] = "synthetic_steps double backwards of the batch; experts x epochs of the data before"
 
     trial: ClassVar[Mapping[str, Any]] = {"lr_pixels": 10.0}
-    later: ClassVar[frozenset[str]] = Matching.later - {"keep_start"}
+    later: ClassVar[frozenset[str]] = (Matching.later - {"keep_start"}) | {"expert_batch"}
 
     steps: int = Field(5000, gt=0)
     lr_pixels: float = Field(1000.0, gt=0)
@@ -48,6 +48,7 @@ class MTT(Matching):
     expert_epochs: int = Field(30, gt=0)
     expert_lr: float = Field(0.01, gt=0)
     expert_momentum: float = Field(0.0, ge=0, lt=1)
+    expert_batch: int = Field(256, gt=0)
     ahead: int = Field(3, gt=0)
     max_start: int = Field(25, gt=0)
     keep_start: bool = True
@@ -75,7 +76,7 @@ class MTT(Matching):
     def expert_plan(self, dynamics: Dynamics) -> ExpertPlan:
         trained = dynamics.configuration.replace(
             optimizer=make("optimizers", f"sgd(lr={self.expert_lr}, momentum={self.expert_momentum})"),
-            schedule=make("schedules", "constant(batch=256)"),
+            schedule=make("schedules", f"constant(batch={self.expert_batch})"),
         )
         self.states(1).check()
         return ExpertPlan(trained, self.expert_epochs, self.experts)
