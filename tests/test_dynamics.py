@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
-from limbeck.dynamics import Dynamics, batches, error_and_loss, soft_cross_entropy, train
+from limbeck.dynamics import Dynamics, batches, error_and_loss, errors_and_losses, soft_cross_entropy, train
 from limbeck.errors import Diverged, NotApplicable
 from limbeck.network import Network
 from limbeck.replicates import train_many
@@ -236,6 +237,38 @@ def test_error_counts_wrong_classes_and_loss_is_the_mean_cross_entropy() -> None
     error, loss = error_and_loss(dynamics, state, samples)
     assert error == pytest.approx(float((logits.argmax(1) != samples.group).double().mean()), abs=1e-12)
     assert loss == pytest.approx(float(nn.functional.cross_entropy(logits, samples.y)), rel=1e-10)
+
+
+def test_several_states_are_tested_together_as_each_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("limbeck.first_block.WORTH", 0)
+    monkeypatch.setattr("limbeck.network.PIECE_BYTES", 4 * 32 * 8 * 8)  # several pieces, whose patches all states read
+    domain = Domain((1, 8, 8), 3)
+    dynamics, samples = Dynamics("convnet(width=32, depth=2)", domain), soft_samples(domain, 11, dtype=torch.float32)
+    states = [dynamics.initial(seed) for seed in range(3)]
+    together = errors_and_losses(dynamics, states, samples)
+    assert together == [error_and_loss(dynamics, state, samples) for state in states]
+    assert len(set(together)) == 3
+
+
+def test_a_parameter_that_is_shared_is_lent_in_all_its_places() -> None:
+    def tied() -> nn.Module:
+        first, second = nn.Linear(5, 5), nn.Linear(5, 5)
+        second.weight = first.weight
+        return nn.Sequential(first, nn.Sequential(nn.Tanh(), second), nn.BatchNorm1d(5), nn.Linear(5, 3))
+
+    network, x = Network(tied, torch.float64, 1), torch.randn(7, 5, dtype=torch.float64)
+    own = [(name, tensor, tensor.clone()) for name, tensor in network.module.state_dict(keep_vars=True).items()]
+    for training in (True, False, True):
+        vector, buffers = network.initial(3)
+        vector, reference = vector.requires_grad_(), {name: buffer.clone() for name, buffer in buffers.items()}
+        ours = network.logits(vector, buffers, x, training)
+        network.module.train(training)
+        expected = functional_call(network.module, (network.unflatten(vector), reference), (x,))
+        slopes = [torch.autograd.grad(each.square().sum(), vector)[0] for each in (ours, expected)]
+        torch.testing.assert_close([ours, slopes[0], buffers], [expected, slopes[1], reference], rtol=0, atol=0)
+    for name, tensor, before in own:  # and what the module itself holds is in its place again, unchanged
+        assert network.module.state_dict(keep_vars=True)[name] is tensor
+        assert torch.equal(tensor, before)
 
 
 def test_features_are_what_the_last_linear_layer_reads() -> None:

@@ -7,7 +7,7 @@ on vectors, many networks are one tensor with a leading dimension, and a whole t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -149,19 +149,36 @@ class Dynamics:
             return soft_cross_entropy(self.network.logits(vector, buffers, x, training=True), y)
         return soft_cross_entropy(self.network.stacked_logits(vector, buffers, x, training=True), y)
 
-    @torch.no_grad()
     def predict(self, state: State, x: Tensor) -> Tensor:
         """Logits (n, classes) in evaluation mode."""
-        parts = x.split(self.network.piece(x))
-        return torch.cat([self.network.logits(state.vector, state.buffers, part) for part in parts])
+        return self.predict_many([state], x)[0]
+
+    @torch.no_grad()
+    def predict_many(self, states: Sequence[State], x: Tensor) -> list[Tensor]:
+        """Logits (n, classes) of each state in evaluation mode.
+
+        A piece of the samples goes through all before the next one: what a network makes of it alone is made once.
+        """
+        rows = [
+            [self.network.logits(state.vector, state.buffers, part) for state in states]
+            for part in x.split(self.network.piece(x))
+        ]
+        return [torch.cat(parts) for parts in zip(*rows, strict=True)]
 
 
 def error_and_loss(dynamics: Dynamics, state: State, samples: Samples) -> tuple[float, float]:
     """The share of samples whose largest logit is not their class, and the mean soft cross-entropy."""
-    logits = dynamics.predict(state, samples.x.to(dynamics.device, dynamics.dtype))
-    wrong = (logits.argmax(1) != samples.group.to(logits.device)).double().mean()
-    loss = soft_cross_entropy(logits.double(), samples.y.to(logits.device, torch.float64))
-    return float(wrong), float(loss)
+    return errors_and_losses(dynamics, [state], samples)[0]
+
+
+def errors_and_losses(dynamics: Dynamics, states: Sequence[State], samples: Samples) -> list[tuple[float, float]]:
+    """The same of several states."""
+    found = []
+    for logits in dynamics.predict_many(states, samples.x.to(dynamics.device, dynamics.dtype)):
+        wrong = (logits.argmax(1) != samples.group.to(logits.device)).double().mean()
+        loss = soft_cross_entropy(logits.double(), samples.y.to(logits.device, torch.float64))
+        found.append((float(wrong), float(loss)))
+    return found
 
 
 def batches(seed: int, count: int, batch: int, steps: int) -> Iterator[Tensor | slice]:

@@ -14,7 +14,7 @@ import torch
 
 from limbeck.configuration import Configuration
 from limbeck.digest import digest
-from limbeck.dynamics import Dynamics, Trained, error_and_loss
+from limbeck.dynamics import Dynamics, Trained, errors_and_losses
 from limbeck.errors import Diverged, WrongPreprocessing
 from limbeck.replicates import train_many
 from limbeck.samples import Samples
@@ -117,20 +117,24 @@ def _rows(
     return [
         facts
         | {"configuration": configuration.spec, "seed": seed}
-        | _tested(dynamics, run, source)
+        | tested
         | {"cost_seconds": run.seconds, "flops": flops}
-        for seed, run in zip(seeds, runs, strict=True)
+        for seed, run, tested in zip(seeds, runs, _tested(dynamics, runs, source), strict=True)
     ]
 
 
-def _tested(dynamics: Dynamics, run: Trained, source: Source) -> Row:
-    """Test and validation results in the configuration's own domain."""
-    shown = dynamics.configuration.domain
-    error, loss = error_and_loss(dynamics, run.state, shown.apply(source.test, source.domain))
-    if not math.isfinite(loss):
-        raise Diverged(
-            f"training under {dynamics.configuration.spec} ended with a test loss of {loss}. "
-            f"Lower its lr (now {dynamics.configuration.optimizer.lr:g})."
-        )
-    validation_error, _ = error_and_loss(dynamics, run.state, shown.apply(source.validation, source.domain))
-    return {"error": error, "loss": loss, "validation_error": validation_error}
+def _tested(dynamics: Dynamics, runs: Sequence[Trained], source: Source) -> list[Row]:
+    """Test and validation results of each run in the configuration's own domain."""
+    shown, states = dynamics.configuration.domain, [run.state for run in runs]
+    test = errors_and_losses(dynamics, states, shown.apply(source.test, source.domain))
+    for _, loss in test:
+        if not math.isfinite(loss):
+            raise Diverged(
+                f"training under {dynamics.configuration.spec} ended with a test loss of {loss}. "
+                f"Lower its lr (now {dynamics.configuration.optimizer.lr:g})."
+            )
+    validation = errors_and_losses(dynamics, states, shown.apply(source.validation, source.domain))
+    return [
+        {"error": error, "loss": loss, "validation_error": held_out}
+        for (error, loss), (held_out, _) in zip(test, validation, strict=True)
+    ]

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from limbeck.configuration import Configuration
-from limbeck.dynamics import Dynamics, error_and_loss, train
+from limbeck.dynamics import Dynamics, error_and_loss, errors_and_losses, train
 from limbeck.measures.alignment import walk
 from limbeck.measures.contraction import find_optimum
 from limbeck.measures.decomposition import PROBE, probed
@@ -56,7 +56,7 @@ def measure_ground(
     optimum, _ = find_optimum(dynamics, data, run)
     passage, _ = walk(dynamics, data, data, run, every=every, variances=0)
     ends = [train(dynamics, source.train, derive(seed, "evaluate")).state for seed in range(references)]
-    errors, losses = zip(*(error_and_loss(dynamics, end, test) for end in ends), strict=True)
+    errors, losses = zip(*errors_and_losses(dynamics, ends, test), strict=True)
     mu = float(np.median(passage.mu(optimum.value)))
     return Ground(mu, optimum.value, sum(errors) / references, sum(losses) / references)
 
