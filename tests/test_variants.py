@@ -102,7 +102,7 @@ def test_defaults_written_out_are_the_same_variant() -> None:
         ("methods", "dm(steps=1, steps=2)", "'steps' is given twice"),
         ("methods", "dm(", "can't be read"),
         ("methods", "", "can't be read"),
-        ("methods", "my.module:recipe", "takes no function of your own"),
+        ("methods", "limbeck.digest:digest", "'limbeck.digest:digest' is no Method. One of your own is a class"),
         ("optimizers", "addam", "Did you mean 'adam'?"),
         ("sources", "digit", "Did you mean 'digits'?"),
         ("sources", "not.there:mine", "module 'not.there' can't be imported"),

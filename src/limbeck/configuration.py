@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from limbeck.digest import digest
 from limbeck.errors import BadSetting, UnknownName, nearest
-from limbeck.variants import Variant, make, members, parse, split_outside_brackets
+from limbeck.variants import Variant, make, members, own_class, parse, split_outside_brackets
 
 if TYPE_CHECKING:
     from limbeck.architectures import Architecture
@@ -46,11 +46,14 @@ class Configuration:
         parts = split_outside_brackets(text, "/")
         if not parts:
             raise BadSetting("a configuration is empty. Write at least an architecture, such as 'convnet(width=32)'.")
-        chosen: dict[str, Variant] = {"architectures": make("architectures", parts[0])}
         rest = [family for family in PARTS if family != "architectures"]
+        first, _ = parse(parts[0])
+        if ":" not in first and first not in members("architectures") and any(_has(family, first) for family in rest):
+            raise UnknownName(f"'{first}' is no architecture. The architecture comes first, as in 'mlp/{first}'.")
+        chosen: dict[str, Variant] = {"architectures": make("architectures", parts[0])}
         for part in parts[1:]:
             name, _ = parse(part)
-            family = next((family for family in rest if name in members(family)), None)
+            family = next((family for family in rest if _has(family, name)), None)
             if family is None:
                 known = {name for family in rest for name in members(family)}
                 raise UnknownName(
@@ -113,6 +116,11 @@ class Configuration:
 
     def __repr__(self) -> str:
         return f"Configuration.parse({self.spec!r})"
+
+
+def _has(family: str, name: str) -> bool:
+    """Whether a family has a variant of this name, one of the user's own included."""
+    return name in members(family) or (":" in name and own_class(family, name) is not None)
 
 
 @lru_cache(maxsize=1024)

@@ -50,6 +50,10 @@ class WrongPreprocessing(LimbeckError):
     """A synthetic set made for data that was prepared in another way."""
 
 
+class NotTrusted(LimbeckError):
+    """Code that was named by a file from elsewhere, not by the user."""
+
+
 class Diverged(LimbeckError):
     """A training or a distillation whose numbers left the finite range."""
 

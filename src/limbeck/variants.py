@@ -2,22 +2,26 @@
 
 A variant is written `name` or `name(setting=value, ...)`, on the command line, in study files and in records alike.
 `dm(steps=200)` names the class in `limbeck/methods/dm.py`; other packages add variants through entry points of the
-group `limbeck.<family>`; `package.module:function` names a function of the user's own where a family allows it.
+group `limbeck.<family>`; `package.module:Class` names a variant of the user's own without an entry point, and
+`package.module:function` a function of the user's own where a family takes one.
 """
 
 from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import pkgutil
 import re
+import sys
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import distributions, entry_points
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from limbeck.errors import BadSetting, UnknownName, nearest
+from limbeck.trust import check_trusted
 
 _FORM = re.compile(r"^(?P<name>[A-Za-z0-9_.:\-]+)\s*(?:\((?P<settings>.*)\))?$", re.DOTALL)
 # A quoted text (only where a value begins: the quote in o'clock is a letter), or one letter.
@@ -34,7 +38,9 @@ class Variant(BaseModel):
 
     @classmethod
     def variant_name(cls) -> str:
-        """The variant's name: that of its file, with hyphens."""
+        """The variant's name: that of its file, with hyphens; `package.module:Class` where no family has that file."""
+        if not cls.__module__.startswith("limbeck.") and cls.__module__ not in _plugged_modules():
+            return f"{cls.__module__}:{cls.__qualname__}"
         return cls.__module__.rsplit(".", 1)[-1].replace("_", "-")
 
     @property
@@ -136,9 +142,35 @@ def members(family: str) -> dict[str, str]:
     return found | {point.name: point.value for point in entry_points(group=f"limbeck.{family}")}
 
 
+@cache
+def _plugged_modules() -> frozenset[str]:
+    """Modules that other packages add to families by entry points."""
+    points = (point for package in distributions() for point in package.entry_points)
+    return frozenset(point.value.partition(":")[0] for point in points if point.group.startswith("limbeck."))
+
+
+@cache
+def base(family: str) -> type[Variant]:
+    """The class that every variant of a family derives from."""
+    package = importlib.import_module(f"limbeck.{family}")
+    own = (held for held in vars(package).values() if inspect.isclass(held) and held.__module__ == package.__name__)
+    return next(held for held in own if issubclass(held, Variant) and Variant in held.__bases__)
+
+
+def own_class(family: str, name: str) -> type[Variant] | None:
+    """The user's own variant at `package.module:Class`; None for a function, or a class of another family.
+
+    Raises `NotTrusted` or `UnknownName`.
+    """
+    found = resolve_function(name)
+    return found if inspect.isclass(found) and issubclass(found, base(family)) else None
+
+
 def find(family: str, name: str) -> type[Variant]:
-    """The class of a variant. Raises `UnknownName` with the nearest name."""
+    """The class of a variant, one of the user's own included. Raises `UnknownName` with the nearest name."""
     known = members(family)
+    if ":" in name and name not in known and (plugged := own_class(family, name)):
+        return plugged
     if name not in known:
         raise UnknownName(f"'{name}' is not in {family}. {nearest(name, known)}")
     module = importlib.import_module(known[name].partition(":")[0])
@@ -153,12 +185,20 @@ def find(family: str, name: str) -> type[Variant]:
 
 
 def make(family: str, text: str) -> Any:
-    """Build a variant from its text. Raises `UnknownName` or `BadSetting`, naming the nearest valid word."""
+    """Build a variant from its text. Raises `UnknownName` or `BadSetting`, naming the nearest valid word.
+
+    A name with a colon is code of the user's own; raises `NotTrusted` where only a file that was read names it.
+    """
     name, settings = parse(text)
     if ":" in name and name not in members(family):
+        if own := own_class(family, name):
+            return build(own, settings, text)
         plugged = getattr(importlib.import_module(f"limbeck.{family}"), "from_function", None)
         if plugged is None:
-            raise UnknownName(f"{family} takes no function of your own ('{name}'). {nearest(name, members(family))}")
+            raise UnknownName(
+                f"'{name}' is no {base(family).__name__}. One of your own is a class that derives from "
+                f"limbeck.{family}.{base(family).__name__}; see docs/extending.md. {nearest(name, members(family))}"
+            )
         return plugged(name, settings)
     return build(find(family, name), settings, text)
 
@@ -180,8 +220,14 @@ def build(variant: type[Variant], settings: dict[str, Any], text: str = "") -> V
 
 
 def resolve_function(name: str) -> Any:
-    """Import `package.module:function`. Raises `UnknownName` with what is missing."""
+    """Import `package.module:function`, from where Python finds packages or else from the folder that it runs in.
+
+    Raises `NotTrusted` for one that only a file named, `UnknownName` with what is missing.
+    """
+    check_trusted(name)
     module_name, _, attribute = name.partition(":")
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.append(os.getcwd())  # last, so that no file of the user's own hides a package
     try:
         module = importlib.import_module(module_name)
     except (ImportError, TypeError, ValueError) as error:  # the latter two for "" and for ".name"

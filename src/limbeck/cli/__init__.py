@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from limbeck import __version__
 from limbeck.errors import LimbeckError
+from limbeck.trust import trusting
 
 VERBS = (
     *("distill", "import", "show", "export", "evaluate", "measure"),
@@ -56,7 +57,8 @@ def main() -> None:
     from limbeck.cli import covering, making, measuring, reading, studying  # noqa: F401  (importing registers verbs)
 
     try:
-        app()
+        with trusting(*sys.argv[1:]):
+            app()
     except LimbeckError as error:
         typer.echo(f"limbeck: {error}", err=True)
         sys.exit(error.exit_code)

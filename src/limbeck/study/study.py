@@ -17,6 +17,7 @@ from limbeck.store import safe_name
 from limbeck.study.additions import Addition
 from limbeck.study.cells import Cell
 from limbeck.study.grid import Facts, Grid
+from limbeck.trust import trust
 from limbeck.variants import Variant, build, make
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class Study(Variant):
             ) from None
         except UnicodeDecodeError:
             raise BadSetting(f"{path} is no text in UTF-8. A study is a TOML file; see studies/.") from None
+        trust(text)
         return cls.read(text, str(path))
 
     @classmethod
