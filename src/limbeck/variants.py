@@ -263,6 +263,6 @@ def _written(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"[{', '.join(_written(part) for part in value)}]"
     if isinstance(value, str):
-        plain = re.fullmatch(r"[A-Za-z_./~][\w./~:\- ]*", value) and _read(value) == value
+        plain = re.fullmatch(r"[A-Za-z_./~][\w./~:\- ]*", value) and _read(value) == value == value.strip()
         return value if plain else "'" + re.sub(r"([\\'])", r"\\\1", value) + "'"
     return str(value)
