@@ -12,6 +12,7 @@ from limbeck.cost import forecast
 from limbeck.distillation import distill
 from limbeck.methods.cafe import CAFE
 from limbeck.methods.dm import DM
+from limbeck.methods.idc import IDC
 from limbeck.methods.mtt import MTT
 from limbeck.methods.ncfm import plateau
 from limbeck.parameterizations import Tensors
@@ -70,6 +71,19 @@ def test_clipped_samples_stay_in_the_range_of_each_feature(source: Source) -> No
     least, largest = source.train.x.amin(0), source.train.x.amax(0)
     assert ((free < least) | (free > largest)).any()
     assert ((cut >= least) & (cut <= largest)).all()
+
+
+def test_idc_cuts_pixels_off_where_a_network_begins_and_nowhere_else() -> None:
+    """Three updates a network: after the fourth, the first under the second network, all pixels are in range."""
+    source = blobs((1, 8, 8), (20, 20, 20))
+    small = "convnet(width=4, depth=1)/sgd"
+
+    def inside(steps: int) -> bool:
+        made = distill(source, IDC(lr_pixels=100.0, factor=1, length=3, passes=1), small, 2, steps=steps, candidates=1)
+        pixels = made.tensors["pixels"]
+        return bool(((pixels >= source.train.x.min()) & (pixels <= source.train.x.max())).all())
+
+    assert [inside(steps) for steps in (1, 3, 4, 6)] == [True, False, True, False]
 
 
 def test_a_set_that_validates_worse_than_its_start_is_not_kept(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from limbeck.configuration import Configuration
 from limbeck.methods import Matching
-from limbeck.samples import Domain
+from limbeck.parameterizations import Tensors
+from limbeck.samples import Domain, Samples
+from limbeck.states import Scene
 from limbeck.states.real_path import RealPath
+from limbeck.surrogates import Moment
 from limbeck.surrogates.gradient import Gradient
 from limbeck.variants import make
 
@@ -20,9 +23,10 @@ class IDC(Matching):
 
     A network serves `length` steps and takes `passes` batches of real samples after each, with CutMix. The distance is
     |g^S - g^T|_1, as the paper has it for grey images (`distance=squared` for coloured ones). `factor=1` is its IDC-I.
-    Views are those of the released settings for MNIST in tiles; elsewhere those have cutout as well. There pixels lie
-    in [0, 1] and are cut off at its ends, here they lie in the source's prepared space and are free: a rate r there is
-    r / sd^2 here, and goes with per_class / 10 (`studies/published/` has them for each size and source).
+    Views are those of the released settings for MNIST in tiles; elsewhere those have cutout as well. Where a network
+    begins, pixels are cut off at the data's range, as released (`clip`). There they lie in [0, 1], here in the source's
+    prepared space: a rate r there is r / sd^2 here, and goes with per_class / 10 (`studies/published/` has them for
+    each size and source).
     """
 
     paper: ClassVar[str] = "kim2022idc"
@@ -30,6 +34,7 @@ class IDC(Matching):
     states_name: ClassVar[str] = "real-path"
     cost: ClassVar[str] = "as dc with k x factor^2; 8 training steps on real samples"
     trial: ClassVar[Mapping[str, Any]] = {"lr_pixels": 0.1}
+    later: ClassVar[frozenset[str]] = Matching.later - {"clip"}
 
     steps: int = Field(200000, gt=0)
     lr_pixels: float = Field(1e-4, gt=0)
@@ -41,12 +46,16 @@ class IDC(Matching):
     distance: Literal["l1", "squared", "rows", "cosine"] = "l1"
     length: int = Field(100, gt=0)
     passes: int = Field(8, ge=0)
+    clip: bool = True
 
     def surrogate(self) -> Gradient:
         return Gradient(distance=self.distance, weights="hidden")
 
     def states(self, per_class: int) -> RealPath:
         return RealPath(renew=self.length, passes=self.passes)
+
+    def settled(self, scene: Scene, moment: Moment, tensors: Tensors, unfold: Callable[[Tensors], Samples]) -> Tensors:
+        return tensors if moment.state.step else super().settled(scene, moment, tensors, unfold)
 
     def dynamics_configuration(self, configuration: Configuration, domain: Domain, per_class: int) -> Configuration:
         self.views(domain)

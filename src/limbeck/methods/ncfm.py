@@ -28,7 +28,10 @@ class NCFM(Matching):
     as in the paper (the released settings draw 4096 normal frequencies instead, the default here is the paper's 1024).
     Each step looks through a random mixture of one expert's first and last parameters, and adds the synthetic samples'
     cross-entropy under its last ones. Where the loss has reached no new low for `patience` steps, the rate of pixels is
-    halved.
+    halved. The released code also cuts pixels off at black and white, `clip=true`.
+
+    One expert is too few: on text embeddings at 1 a class, one set, 200 steps along one expert left 64 % on validation
+    samples, no more than `random`, and along five, which were trained ten times faster, 77 %.
     """
 
     paper: ClassVar[str] = "wang2025ncfm"
