@@ -118,17 +118,13 @@ def cost(k: float) -> float:
     return 1 + k / 100
 
 
-def by_outlook(share: float, *, told: bool = False, straight: bool = False) -> Chooser:
-    """The package's rule, with a share of runs drawn evenly.
-
-    `told` lets it know the true law while it chooses; `straight` has it believe that no law bends.
-    """
+def by_outlook(share: float, *, told: bool = False) -> Chooser:
+    """The package's rule, with a share of runs drawn evenly; `told` lets it know the true law while it chooses."""
 
     def chooser(campaign: Campaign) -> int:
         fit, ks = campaign.fit(), [k for k in campaign.payable if campaign.k.count(k) < MOST] or campaign.payable
         seed = derive(campaign.seed, "choice", len(campaign.k))
-        # A fit whose intervals are Bayesian is taken for straight.
-        about = outlook(replace(fit, interval="bayes") if straight else fit, campaign.world.target, seed=seed)
+        about = outlook(fit, campaign.world.target, seed=seed)
         if told:
             about = _told(about, campaign.world)
         sets = [Candidate(cost(k), (new_set(0, fit, k, 1),), max(MOST - campaign.k.count(k), 1)) for k in ks]
@@ -138,7 +134,10 @@ def by_outlook(share: float, *, told: bool = False, straight: bool = False) -> C
 
 
 def _told(about: Outlook, world: World) -> Outlook:
-    return replace(about, means=about.means[:2], laws=world.laws(2))
+    """A law that bends can't be told: the rule takes laws for straight."""
+    one = np.ones(2)
+    law = {"exponent": world.exponent * one, "floor": world.floor * one, "amplitude": world.laws().amplitude * one}
+    return about if world.bend else replace(about, means=about.means[:2], **law)
 
 
 def evenly(campaign: Campaign) -> int:
@@ -174,7 +173,6 @@ RULES: dict[str, Chooser] = {
     "largest": largest,
     "look-ahead": by_outlook(0.0),
     "look-ahead, a tenth even": by_outlook(UNIFORM_SHARE),
-    "look-ahead, taken for straight": by_outlook(UNIFORM_SHARE, straight=True),
     "look-ahead, told the law": by_outlook(0.0, told=True),
 }
 

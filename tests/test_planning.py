@@ -17,11 +17,10 @@ from faked import distilled
 from limbeck.campaign import Campaign, Goal, Law, pursue, read_budget, read_until
 from limbeck.errors import BadSetting
 from limbeck.laws import Estimate, ScalingFit, fit_scaling
-from limbeck.laws.bent_fit import BentFit
 from limbeck.laws.cloud import cloud
 from limbeck.laws.outlook import Outlook, Reading, outlook
 from limbeck.laws.planning import Candidate, choose, new_reference, new_seed, new_set
-from limbeck.laws.posterior import bent_posterior
+from limbeck.laws.projection import quadratic
 from limbeck.runners import OnDone, run_study
 from limbeck.streams import derive, numpy_stream
 from limbeck.study import Addition, Cell, Study, StudyFolder, about, merge, shard, table, verify
@@ -73,27 +72,14 @@ def test_width_and_gain_are_those_of_the_delta_method_where_the_law_is_nearly_li
 def test_the_profile_through_a_required_k_is_the_least_misfit_of_all_such_laws() -> None:
     """Against brute force over floor, amplitude and the nodes of the exponent."""
     found = fit(World(), 8)
-    about, law = outlook(found, 0.12, draws=2), found.foretold
-    assert isinstance(law, BentFit)
-    q = law.surface.quadratic(about.exponents, about.bends)
-    amplitudes = np.linspace(0, 0.6, 20001)[:, None]
-    least = (q.minimum()[0] + about.prior).min()
+    about = outlook(found, 0.12, draws=2)
+    q = quadratic(found.levels, about.exponents, shift_variance=found.profile.shift_variance, mean=about.means)
+    profiled = q.through((about.ks / found.smallest_k)[:, None] ** -about.exponents, 0.12).min(-1)
+    floors = np.linspace(0, 0.12, 20001)[:, None]
     for place in (3, 20, 36):
-        falls = law.surface.falls(about.ks[place : place + 1], about.exponents, about.bends)[:, 0]
-        floors = 0.12 - amplitudes * falls
-        brute = (np.where(floors >= 0, q.at(floors, amplitudes), np.inf) + about.prior).min() - least
-        assert about.rise[0, place] == pytest.approx(brute, rel=5e-3)
-
-
-def test_draws_of_bent_laws_are_spread_as_their_profile_set() -> None:
-    """Twice their spread is the half of a 95 % interval, and they stand about the best law."""
-    found = fit(World(floor=0.0, sets=6), 5).foretold
-    assert isinstance(found, BentFit)
-    laws = bent_posterior(found, 0, 2000)
-    for k in (20.0, 200.0, 1000.0):
-        gap, drawn = found.gap(k), laws.gap(k)
-        assert gap.width == pytest.approx(4 * drawn.std(), rel=0.35)
-        assert np.median(drawn) == pytest.approx(gap.estimate, abs=drawn.std())
+        fall = (about.ks[place] / found.smallest_k) ** -about.exponents
+        brute = found.profile.quadratic(about.exponents).at(floors, (0.12 - floors) / fall).min()
+        assert profiled[0, place] == pytest.approx(brute, rel=2e-3)
 
 
 def test_repeats_add_up_and_the_reference_counts() -> None:

@@ -56,13 +56,6 @@ class BentFit:
         """beta, the change of the exponent over a decade of k, as the data and the prior have it."""
         return _range(self.best.bend, self.plausible.bend)
 
-    def nodes(self, rise: float, exponents: int, bends: int) -> tuple[Floats, Floats]:
-        """Exponents and bends, `(pairs,)`, over all laws whose misfit is at most `rise` above the best one's."""
-        limit, best = self.misfit + rise, float(self.best.bend[0])
-        held = self.surface.bends(_STEEPEST, best, limit, bends)
-        found = self.surface.nodes(held, limit, exponents)
-        return np.append(found[0], self.best.exponent), np.append(found[1], best)
-
     def unreachable(self, target: float) -> float:
         """One-sided confidence that no k reaches the target: `T_df(sign sqrt(change of the misfit))`."""
         surface, far = self.surface, float(np.abs(self.plausible.bend).max())
