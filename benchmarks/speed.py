@@ -295,11 +295,11 @@ ORDER = ("dm", "dc", "mtt", "evaluate", "digits", "study")
 KEPT = Path(__file__).parents[1] / "docs" / "results" / "speed.json"
 LIMITS = """## What is left
 
-A training step of the ConvNet at width 32 (100 images of 28x28, one thread) takes about 20 ms of a processor. Ten are
-the second and third convolution, both ways, at 160-190 GFLOP a second in float32, which is near the processor's peak;
-five the first block, which is one product a sample; three the norms, ReLUs and poolings of the other blocks. DC's outer
-iteration is 450 such steps and ten updates, each 2560 real images both ways. So most of what is left is arithmetic in
-float32 (decisions 0081 and 0082).
+A training step of the ConvNet at width 32 (100 images of 28x28, one thread) takes about 18.5 ms of a processor. Eleven
+are the second and third convolution, both ways, at 160-190 GFLOP a second in float32, which is near the processor's
+peak; four the first block, which is one product a sample; three the norms, ReLUs and poolings of the other blocks.
+DC's outer iteration is 450 such steps and ten updates, each 2560 real images both ways. So most of what is left is
+arithmetic in float32 (decisions 0081, 0082 and 0088).
 """
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any, Self
 from weakref import ref
 
@@ -123,8 +124,8 @@ class _RectifiedSum(torch.autograd.Function):
     def forward(ctx: Any, weights: Tensor, patches: Tensor) -> Tensor:
         ctx.save_for_backward(weights, patches)
         total = weights.new_empty(*weights.shape[:2], patches.shape[2] // 4)
-        for own, product in _products(weights, patches):
-            _sum_of_quarters(product.relu_(), total[own])
+        for product, into in _products(weights, patches, total):
+            _sum_of_quarters(product.relu_(), into)
         return total
 
     @staticmethod
@@ -142,15 +143,16 @@ class _Slopes(torch.autograd.Function):
     def forward(ctx: Any, slope: Tensor, weights: Tensor, patches: Tensor, for_weights: bool, for_patches: bool) -> Any:
         ctx.save_for_backward(slope, weights, patches)
         ctx.set_materialize_grads(False)
-        of_weights = torch.empty_like(weights) if for_weights else None
+        of_weights = _turned(weights) if for_weights else None
         of_patches = torch.empty_like(patches) if for_patches else None
-        for own, product in _products(weights, patches):
-            passed = _where_positive(_spread(slope[own]), product, product)
-            if of_weights is not None:
-                torch.bmm(passed, patches[own].mT, out=of_weights[own])
-            if of_patches is not None:
-                torch.bmm(weights[own].mT, passed, out=of_patches[own])
-        return of_weights, of_patches
+        rest = _spread(slope), weights, patches, of_weights, of_patches
+        for product, given, w, p, into_weights, into_patches in _products(weights, patches, *rest):
+            passed = _where_positive(given, product, product)
+            if into_weights is not None:
+                torch.bmm(p, passed.mT, out=into_weights)
+            if into_patches is not None:
+                torch.bmm(w.mT, passed, out=into_patches)
+        return None if of_weights is None else of_weights.mT, of_patches
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -159,30 +161,40 @@ class _Slopes(torch.autograd.Function):
         slope, weights, patches = ctx.saved_tensors
         needed, first, second = ctx.needs_input_grad[:3], along_weights, along_patches
         of_slope = torch.zeros_like(slope) if needed[0] else None
-        of_weights = torch.empty_like(weights) if needed[1] and second is not None else None
+        of_weights = _turned(weights) if needed[1] and second is not None else None
         of_patches = torch.empty_like(patches) if needed[2] and first is not None else None
-        pieces = _products(weights, patches) if first is not None or second is not None else ()
-        for own, product in pieces:
-            if of_slope is not None:
-                parts = [] if first is None else [first[own] @ patches[own]]
-                parts += [] if second is None else [weights[own] @ second[own]]
+        if first is None and second is None:
+            return of_slope, None, None, None, None
+        rest = _spread(slope), weights, patches, first, second, of_slope, of_weights, of_patches
+        for product, given, w, p, a, b, into_slope, into_weights, into_patches in _products(weights, patches, *rest):
+            if into_slope is not None:
+                parts = [] if a is None else [a @ p]
+                parts += [] if b is None else [w @ b]
                 pulled = parts[0] if len(parts) == 1 else parts[0].add_(parts[1])
-                _sum_of_quarters(_where_positive(pulled, product, pulled), of_slope[own])
-            passed = _where_positive(_spread(slope[own]), product, product)
-            if of_weights is not None and second is not None:
-                torch.bmm(passed, second[own].mT, out=of_weights[own])
-            if of_patches is not None and first is not None:
-                torch.bmm(first[own].mT, passed, out=of_patches[own])
-        return of_slope, of_weights, of_patches, None, None
+                _sum_of_quarters(_where_positive(pulled, product, pulled), into_slope)
+            passed = _where_positive(given, product, product)
+            if into_weights is not None:
+                torch.bmm(b, passed.mT, out=into_weights)
+            if into_patches is not None:
+                torch.bmm(a.mT, passed, out=into_patches)
+        return of_slope, None if of_weights is None else of_weights.mT, of_patches, None, None
 
 
-def _products(weights: Tensor, patches: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Slices of the samples and their products W_i P_i, one after the other in one piece of memory."""
+def _products(weights: Tensor, patches: Tensor, *others: Tensor | None) -> Iterator[tuple[Any, ...]]:
+    """For a few samples after the other their products W_i P_i, made in one piece of memory, and their parts of others.
+
+    All are split beforehand: cutting a piece out of every tensor for its own takes as long as what is done with it.
+    """
     size = max(1, CHUNK // (weights.shape[1] * patches.shape[2]))
     room = weights.new_empty(min(size, len(weights)), weights.shape[1], patches.shape[2])
-    for start in range(0, len(weights), size):
-        own = slice(start, start + size)
-        yield own, torch.bmm(weights[own], patches[own], out=room[: len(weights[own])])
+    split = [repeat(None) if each is None else each.split(size) for each in others]
+    for w, p, *parts in zip(weights.split(size), patches.split(size), *split, strict=False):
+        yield torch.bmm(w, p, out=room[: len(w)]), *parts
+
+
+def _turned(weights: Tensor) -> Tensor:
+    """Room for slopes of the weights, their last dimensions turned: P G^T takes half as long as G P^T."""
+    return weights.new_empty(len(weights), weights.shape[2], weights.shape[1])
 
 
 def _sum_of_quarters(values: Tensor, out: Tensor) -> None:
