@@ -12,6 +12,8 @@ import pytest
 
 from limbeck.errors import BadData, MissingData
 from limbeck.laws import Code, Group, answer, fit_levels, fit_scaling, groups, read_rows
+from limbeck.laws.interchange_answer import NEEDED, interchange_answer
+from limbeck.laws.profiles import read_all
 from worlds import KS, Rows, World, reference_rows
 
 WORLD = World()
@@ -289,3 +291,37 @@ def test_another_column_may_stand_for_k() -> None:
     with pytest.raises(BadData, match="no column 'byte'") as raised:
         answer(rows, axis="byte")
     assert "bytes" in str(raised.value)
+
+
+def test_a_table_from_elsewhere_is_read_whatever_separates_and_spells_its_columns(tmp_path: Path) -> None:
+    rows = "dm,net,10,0,0,0.3\nreference,net,,,0,0.1\n"
+    plain = "method,configuration,k,set,seed,error\n" + rows
+    (tmp_path / "plain.csv").write_text(plain)
+    expected = read_rows(tmp_path / "plain.csv")
+    for number, separator in enumerate(";\t"):
+        text = "Method,CONFIGURATION,K,Set,Seed,Error\n" + rows
+        (tmp_path / f"{number}.csv").write_text(text.replace(",", separator))
+        assert read_rows(tmp_path / f"{number}.csv") == expected
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ({"method": "dm", "k": 10, "accuracy": 0.9}, "no column 'error'.*error = 1 - accuracy"),
+        ({"method": "dm", "ipc": 10, "error": 0.1}, "no column 'k'.*samples of all classes together"),
+        ({"method": "full", "k": "", "error": 0.1}, "method is 'reference'"),
+        ({"method": "dm", "k": 10, "error": "nan"}, "leave the cell empty"),
+    ],
+)
+def test_what_other_tables_lack_is_said_with_what_to_do(row: dict[str, Any], words: str) -> None:
+    with pytest.raises(BadData, match=words):
+        groups([row])
+
+
+def test_every_answer_names_the_row_that_holds_no_number() -> None:
+    held = {"method": "dm", "configuration": "net", "k": "ten", "set": 0, "seed": 0, "error": 0.2}
+    with pytest.raises(BadData, match="row 1: k is 'ten', which is no number"):
+        read_all([held])
+    row = dict.fromkeys(NEEDED, "1") | {"discrepancy": "much"}
+    with pytest.raises(BadData, match="row 1: discrepancy is 'much'"):
+        interchange_answer([row])

@@ -20,6 +20,7 @@ from limbeck.plots import laws, points
 from limbeck.report import build_report, write_report
 from limbeck.report.answer import needs, target_gap
 from limbeck.report.frame import Frame, gap_range, round_steps
+from limbeck.report.ink import softened
 from limbeck.report.nulls import worst_of_noise
 from limbeck.testing.worlds import World
 from planted import CONFIGURATIONS, PLANTED, planted_fits, planted_png, planted_results, planted_rows
@@ -297,3 +298,8 @@ def test_laws_without_configurations_or_seeds_still_make_a_page(browser: Any, tm
     page, events = look(browser, tmp_path, {"title": "bare", "rows": rows, "fits": fits}, 360)
     assert events == []
     assert page.locator(".chart").count() == 1 + len(PLANTED)
+
+
+def test_intervals_alone_stand_back_in_the_sentence() -> None:
+    said = softened("k-means needs 23.4 [1, \u221e) samples; dm(steps=30) 1,170 [57, 1,170]; a[b] (-\u221e, 3].")
+    assert re.findall(r'<span class="aside">(.*?)</span>', said) == ["[1, \u221e)", "[57, 1,170]"]

@@ -62,6 +62,11 @@ def number(value: float, digits: int = 3) -> str:
     return f"{rounded:,.0f}" if 10 ** (digits - 1) <= abs(rounded) < 1e15 else f"{rounded:.{digits}g}"
 
 
+def law_name(held: Mapping[str, Any]) -> str:
+    """`dm under mlp/...`, or the method alone where a table names no configuration."""
+    return f"{held['method']} under {held['configuration']}" if held["configuration"] else str(held["method"])
+
+
 def duration(seconds: float) -> str:
     """`45 s`, `3 min 20 s`, `2 h 05 min`."""
     if seconds < 100:
@@ -85,7 +90,6 @@ def remarks(notes: list[dict[str, Any]], laws: int) -> list[str]:
     for note in notes:
         kinds[note["code"]].append(note)
     return [
-        f"- {f'{len(held)} of {laws} laws, such as ' if len(held) > 1 else ''}{held[0]['method']} under "
-        f"{held[0]['configuration']}: {held[0]['message']}"
+        f"- {f'{len(held)} of {laws} laws, such as ' if len(held) > 1 else ''}{law_name(held[0])}: {held[0]['message']}"
         for held in sorted(kinds.values(), key=len, reverse=True)
     ]

@@ -10,7 +10,7 @@ import typer
 
 from limbeck.cli import app
 from limbeck.cli.making import JsonOption
-from limbeck.cli.printing import interval, print_json, print_markdown, print_table, remarks
+from limbeck.cli.printing import interval, law_name, print_json, print_markdown, print_table, remarks
 from limbeck.errors import BadSetting, CorruptFile, LimbeckError, MissingData, nearest
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _print_pooled(fitted: dict[str, Any]) -> None:
             print(f"{family['method']}: {note['message']}")
     below = [one for one in fitted["tests"]["exponent_below_half"] if one["holm"] < 0.05]
     for one in below:
-        print(f"{one['method']} under {one['configuration']}: exponent below 1/2 (p = {one['holm']:.2g} by Holm).")
+        print(f"{law_name(one)}: exponent below 1/2 (p = {one['holm']:.2g} by Holm).")
 
 
 @app.command(name="list")

@@ -13,7 +13,7 @@ import typer
 
 from limbeck.cli import app
 from limbeck.cli.making import JsonOption
-from limbeck.cli.printing import duration, interval, number, print_json, print_table, remarks, size
+from limbeck.cli.printing import duration, interval, law_name, number, print_json, print_table, remarks, size
 from limbeck.cli.progress import OnDone, study_bar
 from limbeck.cli.tracking import Note, TrackerOption, of_cells, tracked
 from limbeck.errors import BadSetting, MissingData
@@ -388,7 +388,7 @@ def _print_plan(planned: dict[str, Any]) -> None:
     print()
     rows = [{name: row[name] for name in ("method", "configuration")} | _answered(row) for row in planned["rows"]]
     print_table(rows)
-    lines = [f"- {note['method']} under {note['configuration']}: {note['message']}" for note in planned["refusals"]]
+    lines = [f"- {law_name(note)}: {note['message']}" for note in planned["refusals"]]
     if lines := lines + remarks(planned["notes"], len(rows)):
         print("", *lines, sep="\n")
     _print_advice(planned["guidance"])
@@ -399,7 +399,7 @@ def _print_advice(guidance: list[dict[str, Any]]) -> None:
     advice = [one for law in guidance for one in law["advice"]]
     if not advice:
         return
-    lines = [f"- {one['method']} under {one['configuration']}: {one['message']}" for one in advice]
+    lines = [f"- {law_name(one)}: {one['message']}" for one in advice]
     print("\nWhat to do:", *(lines if len(lines) <= EACH else remarks(advice, len(guidance))), sep="\n")
 
 

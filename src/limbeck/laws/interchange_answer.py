@@ -12,6 +12,7 @@ from limbeck.errors import BadData
 from limbeck.laws.guidance import DISTINCT, Line, guidance
 from limbeck.laws.interchange import Ancova, ancova, leave_one_method_out, partial_rank_correlation
 from limbeck.laws.surrogates import decline, transfer_loss
+from limbeck.laws.table import finite
 
 NEEDED = ("method", "k", "set", "configuration", "home", "steps", "discrepancy", "gap", "seconds")
 
@@ -29,6 +30,9 @@ def interchange_answer(rows: Iterable[Mapping[str, Any]], *, seed_sd: float = 0.
     missing = [name for name in NEEDED if any(row.get(name) in (None, "") for row in held)]
     if missing or not held:
         raise BadData(f"the rows lack {', '.join(missing) or 'everything'}. A row is one training on one set.")
+    for line, row in enumerate(held, start=1):
+        for name in ("k", "steps", "discrepancy", "gap", "seconds"):
+            finite(row[name], f"row {line}: {name}")
     if not all(float(row["discrepancy"]) > 0 and np.isfinite(float(row["gap"])) for row in held):
         raise BadData("a discrepancy must be above 0 and a gap finite: leave failed trainings out and say so.")
     full = _longest(held)

@@ -8,7 +8,7 @@ import numpy as np
 
 from limbeck.errors import BadData
 from limbeck.laws.covers import Floats
-from limbeck.laws.table import REFERENCE, Row, require_columns
+from limbeck.laws.table import REFERENCE, Row, finite, require_columns
 from limbeck.laws.worst import Runs, read_runs
 from limbeck.measures.split_seeds import DistanceMatrix, split_seed_distances
 
@@ -23,6 +23,9 @@ def read_all(rows: Iterable[Row]) -> list[Runs]:
     """
     held = list(rows)
     require_columns(held, "method", "configuration", "k", "set", "seed", "error")
+    for line, row in enumerate(held, start=1):
+        for name in ("k", "error"):
+            finite(row[name], f"row {line}: {name}")
     methods = list(dict.fromkeys(str(row["method"]) for row in held if row["method"] != REFERENCE))
     if not methods:
         raise BadData("the table has reference rows only. Evaluate a method under two configurations or more.")

@@ -47,9 +47,11 @@ def read_rows(path: str | Path) -> list[dict[str, Any]]:
         raise MissingData(f"there is no table at '{file}'. Give a CSV file with the columns {', '.join(_KNOWN[:6])}.")
     try:
         with file.open(newline="", encoding="utf-8-sig") as handle:
-            reader = csv.DictReader(handle, strict=True)
+            first = handle.readline()
+            handle.seek(0)
+            reader = csv.DictReader(handle, strict=True, delimiter=max(",;\t", key=first.count))
             rows = list(reader)
-            header = [(name or "").strip() for name in reader.fieldnames or []]
+            header = [_column(name) for name in reader.fieldnames or []]
     except (UnicodeDecodeError, csv.Error) as error:
         raise BadData(
             f"'{file.name}' can't be read as CSV in UTF-8 ({error}). Save it as comma-separated text."
@@ -61,7 +63,13 @@ def read_rows(path: str | Path) -> list[dict[str, Any]]:
             raise BadData(
                 f"line {line} of '{file.name}' has {'more' if None in row else 'fewer'} cells than the header."
             )
-    return [{(name or "").strip(): value.strip() for name, value in row.items()} for row in rows]
+    return [{_column(name): value.strip() for name, value in row.items()} for row in rows]
+
+
+def _column(name: str | None) -> str:
+    """A column's name, in small letters where it is one that is known: Method and K are method and k."""
+    text = (name or "").strip()
+    return text.lower() if text.lower() in (*_KNOWN, "source") else text
 
 
 def groups(rows: Iterable[Row], *, pair: bool = False) -> list[Group]:
@@ -104,7 +112,8 @@ def require_columns(rows: Iterable[Row], *names: str) -> None:
     for name in names:
         if name not in columns:
             also = " (or gap, or error_mean, error_sd and n)" if name == "error" else ""
-            raise BadData(f"the table has no column '{name}'{also}. {nearest(name, columns)}")
+            how = {"error": " error = 1 - accuracy.", "k": " k counts the samples of all classes together."}
+            raise BadData(f"the table has no column '{name}'{also}. {nearest(name, columns)}{how.get(name, '')}")
 
 
 def _clean(row: Row, line: int) -> dict[str, Any]:
@@ -113,14 +122,17 @@ def _clean(row: Row, line: int) -> dict[str, Any]:
     method = str(row.get("method") or "").strip()
     if not method:
         raise BadData(f"{where}: the method is empty. Name the method, or '{REFERENCE}' for training on the full data.")
-    k = _number(row.get("k"), f"{where}: k")
+    k = finite(row.get("k"), f"{where}: k")
     if method == REFERENCE:
         k = None
     elif k is None:
-        raise BadData(f"{where}: k is empty for the method '{method}'. Only reference rows have no k.")
+        raise BadData(
+            f"{where}: k is empty for the method '{method}'. Only rows of training on the full data have no k; their "
+            f"method is '{REFERENCE}'."
+        )
     elif k < 1 or k != round(k):
         raise BadData(f"{where}: k = {k:g} is not a whole number of samples of at least 1.")
-    values = {name: _number(row.get(name), f"{where}: {name}") for name in _KNOWN[5:]}
+    values = {name: finite(row.get(name), f"{where}: {name}") for name in _KNOWN[5:]}
     for name, least in (("error", 0.0), ("error_mean", 0.0), ("error_sd", 0.0), ("gap", -1.0)):
         value = values[name]
         if value is not None and not least <= value <= 1:
@@ -141,7 +153,8 @@ def _named_by_source(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [row | {"configuration": f"{row['configuration']} on {row['source']}".strip()} for row in rows]
 
 
-def _number(value: Any, what: str) -> float | None:
+def finite(value: Any, what: str) -> float | None:
+    """A cell's number, None where it is empty. Raises `BadData`, `what` saying which cell, for anything else."""
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
     try:
@@ -149,7 +162,9 @@ def _number(value: Any, what: str) -> float | None:
     except (TypeError, ValueError) as error:
         raise BadData(f"{what} is '{str(value)[:40]}', which is no number.") from error
     if not math.isfinite(number):
-        raise BadData(f"{what} is {number}. A run that failed has no error: leave its row out and report it beside.")
+        raise BadData(
+            f"{what} is {number}. A run that failed has no error: leave the cell empty, and it is counted so."
+        )
     return number
 
 

@@ -52,7 +52,7 @@ def clean(name: object, limit: int = 160) -> str:
 
 def softened(sentence: str) -> Markup:
     """A sentence whose intervals, `[240, 450]`, stand back behind its numbers."""
-    return Markup(re.sub(r"\[[^\[\]]{1,40}\]|\[[^\[\]]{1,40}\)", r'<span class="aside">\g<0></span>', escape(sentence)))
+    return Markup(re.sub(r"\[[-+\d.,e∞ ]{1,40}[\])]", r'<span class="aside">\g<0></span>', escape(sentence)))
 
 
 def label(x: float, y: float, words: object, css: str = "", anchor: str = "start") -> str:
