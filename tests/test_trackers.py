@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
+import struct
 import sys
+import time
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,6 +42,40 @@ def mlflow(uri: str) -> tuple[Series, Any]:
     (run,) = client.search_runs([client.get_experiment_by_name("limbeck").experiment_id])
     names = run.data.metrics
     return {n: [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, n)] for n in names}, run
+
+
+def wandb(folder: Path) -> tuple[Series, dict[str, Any], int]:
+    """The numbers, facts and exit code of the one run of Weights & Biases, whose own process writes after its end."""
+    for _ in range(300):
+        found = wandb_file(folder)
+        if found[2] >= 0:
+            return found
+        time.sleep(0.1)
+    pytest.fail("the run's end was not written within 30 s")
+
+
+def wandb_file(folder: Path) -> tuple[Series, dict[str, Any], int]:
+    """What its file holds by now, records in the form of LevelDB's log; the exit code is -1 until it is there."""
+    records = pytest.importorskip("wandb.proto.wandb_internal_pb2", reason="no Weights & Biases here")
+    (path,) = folder.rglob("*.wandb")
+    data, place, held = path.read_bytes(), 7, b""
+    series: Series = defaultdict(list)
+    facts, code = {}, -1
+    while place + 7 <= len(data):
+        if (left := 2**15 - place % 2**15) < 7:  # no header is split between blocks
+            place += left
+            continue
+        size, kind = struct.unpack_from("<HB", data, place + 4)
+        held, place = held + data[place + 7 : place + 7 + size], place + 7 + size
+        if kind not in (1, 4):  # the first or a middle part of a record
+            continue
+        record, held = records.Record.FromString(held), b""
+        items = {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in record.history.item}
+        for name in items.keys() - {"step", "_step", "_runtime", "_timestamp"}:
+            series[name].append((items["step"], items[name]))
+        facts |= {item.key: json.loads(item.value_json) for item in record.run.config.update}
+        code = record.exit.exit_code if record.HasField("exit") else code
+    return series, facts, code
 
 
 def distilled(limbeck: Command, place: Path, tracker: str) -> list[tuple[int, float]]:
@@ -84,8 +121,29 @@ def test_mlflow_is_told_every_loss_and_what_the_run_is(limbeck: Command, tmp_pat
     assert (run.info.run_name, run.info.status) == ("set", "FINISHED")
 
 
+def test_weights_and_biases_is_told_every_loss_offline(limbeck: Command, tmp_path: Path) -> None:
+    pytest.importorskip("wandb", reason="Weights & Biases is not installed here")
+    losses = distilled(limbeck, tmp_path, f"wandb(folder='{tmp_path / 'wandb'}')")
+    series, facts, code = wandb(tmp_path / "wandb")
+    assert series == {"loss": [(step, pytest.approx(loss)) for step, loss in losses]}
+    assert (facts["method"], facts["per_class"], code) == ("dm(steps=4, batch_real=8)", 2, 0)
+
+
+def test_weights_and_biases_keeps_numbers_whose_steps_come_in_any_order(tmp_path: Path) -> None:
+    """Cells of a study end in any order of k; W&B's own counter would drop those that come late."""
+    pytest.importorskip("wandb", reason="Weights & Biases is not installed here")
+    run = make("trackers", f"wandb(folder='{tmp_path}')").begin("x", {})
+    for step in (30, 10, 20):
+        run.note({"error/random/mlp(width=8)/adamw": step / 100}, step)
+    run.end(True)
+    series, _, code = wandb(tmp_path)
+    assert series == {"error/random/mlp(width=8)/adamw": [(30, 0.3), (10, 0.1), (20, 0.2)]}
+    assert code == 1
+
+
 @pytest.mark.parametrize(
-    ("tracker", "module"), [("tensorboard", "torch.utils.tensorboard"), ("mlflow", "mlflow.tracking")]
+    ("tracker", "module"),
+    [("tensorboard", "torch.utils.tensorboard"), ("mlflow", "mlflow.tracking"), ("wandb", "wandb")],
 )
 def test_a_tracker_that_is_not_installed_is_said_before_anything_runs(
     monkeypatch: pytest.MonkeyPatch, tracker: str, module: str

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 OnStep = Callable[["Progress"], None]
 Note = Callable[[Mapping[str, float], int], None]
 TrackerOption = Annotated[
-    str, typer.Option(help="Send numbers there too: tensorboard, 'tensorboard(folder=...)', 'mlflow(uri=...)'.")
+    str, typer.Option(help="Send numbers there too: tensorboard, 'mlflow(uri=...)', 'wandb(project=...)'.")
 ]
 
 
