@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, stack_module_state, vmap
 from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
 
 from limbeck.architectures import Architecture, Halving
 from limbeck.errors import BadData, BadSetting, UnknownName
@@ -239,6 +240,17 @@ def test_no_layer_overwrites_or_drops(text: str) -> None:
     network = built(text, DIGIT)
     assert not any(getattr(module, "inplace", False) for module in network.modules())
     assert not any(isinstance(module, nn.Dropout) and module.p > 0 for module in network.modules())
+
+
+@pytest.mark.parametrize("text", SMALL)
+def test_flops_are_those_that_torch_counts(text: str) -> None:
+    architecture, domain = make("architectures", text), DIGIT
+    with torch.device("meta"):
+        network = architecture.build(domain).eval()
+        counter = FlopCounterMode(display=False)
+        with counter, torch.no_grad():
+            network(torch.empty(2, *domain.shape))
+    assert architecture.flops(domain) == counter.get_total_flops() // 2 > 0
 
 
 def test_flops_are_two_for_each_multiply_and_add() -> None:

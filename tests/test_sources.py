@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from limbeck.errors import BadData, BadSetting, CorruptFile, LimbeckError, MissingData, UnknownName
-from limbeck.sources import Source, load_source
+from limbeck.sources import Source, digits, load_source
 from limbeck.sources._draws import draw_fraction, draw_number, sample_keys
 from limbeck.variants import find, make, members
 
@@ -58,7 +58,6 @@ def test_labels_stay_with_their_samples():
 
 
 def test_loading_touches_no_global_generator_and_repeats_to_the_bit():
-    load_source("digits")  # importing scikit-learn for the first time draws from Python's generator
     torch.manual_seed(5)
     np.random.seed(5)  # noqa: NPY002
     random.seed(5)
@@ -114,6 +113,17 @@ def test_draws_keep_one_of_every_class_and_never_take_all():
         kept = np.bincount(labels[draw_number(labels, keys, number)], minlength=3)
         assert (kept >= 1).all()
         assert abs(kept.sum() - number) <= 2
+
+
+def test_digits_are_those_of_scikit_learn_however_they_are_read(monkeypatch):
+    datasets = pytest.importorskip("sklearn.datasets")
+    expected = datasets.load_digits()
+    for found in (digits.find_spec, lambda name: None):  # its file; the library where the file is not to be found
+        monkeypatch.setattr(digits, "find_spec", found)
+        images, labels = make("sources", "digits").read().train
+        np.testing.assert_array_equal(images, (expected.images / 16).astype(np.float32))
+        np.testing.assert_array_equal(labels, expected.target)
+        assert (images.dtype, labels.dtype) == (np.float32, expected.target.dtype)
 
 
 def test_digits_are_drawn_by_digest_and_standardised():
