@@ -16,7 +16,7 @@ network (`pip install sentence-transformers`). MiniLM-L6 comes in a wheel, which
 It takes 30 to 60 ms a document on one core; `--per-class 100` keeps it short. `reuters-r8` (or `reuters-r52`) are news
 stories of Reuters-21578 on 8 (or 52) topics, for research use. Then
 
-    limbeck distill dm "embeddings(path=newsgroups.npz)" --per-class 5 -c "mlp/adam" --out newsgroups-dm
+    limbeck distill "embeddings(path=newsgroups.npz)" dm --per-class 5 -c "mlp/adam" --out newsgroups-dm
 """
 
 from __future__ import annotations

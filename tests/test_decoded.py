@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +14,10 @@ import torch
 
 from limbeck.distillation import distill
 from limbeck.errors import BadData, CorruptFile, MissingData, MissingExtra, NotApplicable
+from limbeck.evaluation import evaluate
 from limbeck.parameterizations.decoded import Decoded, _vae
 from limbeck.samples import Samples
-from limbeck.sources import Source
+from limbeck.sources import Source, load_source
 from limbeck.streams import stream
 from limbeck.synthetic import SyntheticSet
 from limbeck.testing.blobs import blobs
@@ -133,3 +135,24 @@ def test_a_surrogate_falls_in_latent_space(folder: Path, source: Source) -> None
     losses = [value for _, value in made.provenance["losses"]]
     assert sum(losses[-10:]) < 0.8 * sum(losses[:10])
     assert isinstance(made.samples(), Samples)
+
+
+def test_digits_go_through_the_examples_own_autoencoder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A trained decoder: its codes of real digits give most of them back, and what is trained on them reads digits."""
+    example = Path(__file__).parents[1] / "examples" / "image_autoencoder.py"
+    words = [str(example), "digits", str(tmp_path / "vae"), "--epochs", "7", "--channels", "8"]
+    monkeypatch.setattr("sys.argv", words)
+    with torch.random.fork_rng():
+        runpy.run_path(str(example), run_name="__main__")
+    said = capsys.readouterr().out
+    kept = float(said.split("keeps ")[1].split(" %")[0])
+    digits, judged = load_source("digits"), "convnet(width=16, depth=2)/adamw(lr=5e-3)/none/cosine(steps=60)"
+    made = distill(digits, f"random(decoder='{tmp_path / 'vae'}')", judged, 10)
+    stored, held = made.samples().x, distill(digits, "random", judged, 10).samples().x
+    back = 1 - float(((stored - held) ** 2).sum() / ((held - held.mean(0)) ** 2).sum())
+    assert 100 * back == pytest.approx(kept, abs=10)
+    assert back > 0.5
+    assert f"pays {sum(t.nbytes for name, t in made.tensors.items() if name.startswith('decoder.'))} bytes" in said
+    assert evaluate(made, judged, digits, [0])[0]["error"] < 0.3

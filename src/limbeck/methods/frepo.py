@@ -22,9 +22,10 @@ class FRePo(Matching):
     """Ridge regression on the features of networks from a pool trained on the set (Zhou et al., NeurIPS 2022).
 
     One regression on the features stands for training the last layer to its end; the rest of the network is held fixed.
-    Labels are learned. Where the paper has LAMB at 3e-4 for 500000 steps, Adam takes larger and fewer steps here; where
-    it learns labels without bounds, here they stay distributions (softmax of learned logits), which any training on
-    soft labels takes.
+    Labels are learned. The paper has LAMB at 3e-4 for 500000 steps: each moves all pixels by 3e-4 of their norm, along
+    Adam's direction. Adam takes larger and fewer steps here, of about its rate times that norm, as prepared pixels have
+    a size of 1. Where the paper learns labels without bounds, here they stay distributions (softmax of learned logits),
+    which any training on soft labels takes.
     """
 
     paper: ClassVar[str] = "zhou2022frepo"
