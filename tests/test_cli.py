@@ -292,6 +292,13 @@ def test_verbs_exit_with_1_where_files_are_not_as_they_should_be(limbeck: Comman
     assert str(path) in ended.out
 
 
+def keys_within(value: Any) -> set[str]:
+    """Every key, however deep."""
+    if isinstance(value, dict):
+        return set(value) | {key for held in value.values() for key in keys_within(held)}
+    return {key for held in value for key in keys_within(held)} if isinstance(value, list) else set()
+
+
 def test_every_key_of_the_answers_is_documented(limbeck: Command, tmp_path: Path) -> None:
     documented = set(re.findall(r"[`\"](\w+)[`\"]", (ROOT / "docs" / "json.md").read_text()))
     file = study_file(tmp_path, methods=["random"], per_class=[1, 2, 3, 5], seeds=1)
@@ -304,6 +311,7 @@ def test_every_key_of_the_answers_is_documented(limbeck: Command, tmp_path: Path
     told += [*fits, *fits[0]["required_k"], *fits[0]["predictions"], *fits[0]["levels"], fits[0]["variance_components"]]
     told += limbeck("list", "methods", "--json").json
     assert {key for answer in told for key in answer} - documented == set()
+    assert {key for fit in fits for key in keys_within(fit)} - documented == set()
 
 
 def test_a_table_without_the_columns_of_coverage_names_one(limbeck: Command, tmp_path: Path) -> None:

@@ -1,6 +1,14 @@
 """limbeck: dataset distillation with its limits measured.
 
-`import limbeck` is light: torch is imported when the first function that needs it is used.
+    source = limbeck.Source.from_arrays(x, y)                       # or limbeck.load_source("digits")
+    small = limbeck.distill(source, "dm", configuration, per_class=10)
+    rows = limbeck.evaluate(small, configuration, source, seeds=range(3))
+    rows += limbeck.reference(source, configuration, seeds=range(3))
+    rows = limbeck.with_gaps(rows)
+    limbeck.plan(rows, gap=0.1)                                     # from rows of several sizes and sets
+
+A grid of all this, resumed after any stop, is a `Study`. `import limbeck` is light: torch is imported when the first
+function that needs it is used.
 """
 
 from __future__ import annotations
@@ -17,8 +25,11 @@ _PUBLIC = {
     "load_source": "limbeck.sources",
     "distill": "limbeck.distillation",
     "evaluate": "limbeck.evaluation",
+    "reference": "limbeck.evaluation",
+    "with_gaps": "limbeck.evaluation",
     "Study": "limbeck.study",
     "fit_scaling": "limbeck.laws.scaling",
+    "plan": "limbeck.planner",
 }
 
 __all__ = ["__version__", *_PUBLIC]

@@ -42,6 +42,7 @@ class Forecast:
     bytes: int = 0
 
     def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
         return dict(vars(self))
 
 

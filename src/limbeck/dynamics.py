@@ -31,6 +31,7 @@ class State:
     since_restart: int = 0
 
     def detached(self) -> State:
+        """The same state without a graph."""
         return State(
             self.vector.detach(),
             {name: buffer.detach().clone() for name, buffer in self.buffers.items()},
@@ -232,6 +233,7 @@ def train(
 
 
 def check_finite(vector: Tensor, dynamics: Dynamics, steps: int) -> None:
+    """Raise `Diverged`, with the step and a suggestion, where a number of the state is not finite."""
     if not bool(torch.isfinite(vector).all()):
         raise Diverged(
             f"training under {dynamics.configuration.spec} left the finite range within {steps} steps. "

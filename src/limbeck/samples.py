@@ -21,6 +21,7 @@ class Domain:
 
     @property
     def is_image(self) -> bool:
+        """Whether samples are images (channels, height, width), not vectors (features,)."""
         return len(self.shape) == 3
 
 

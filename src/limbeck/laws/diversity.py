@@ -122,6 +122,7 @@ class Sandwich:
     dudley: float
 
     def to_dict(self) -> dict[str, float]:
+        """Plain values for JSON."""
         return dict(vars(self))
 
 
@@ -171,6 +172,7 @@ class Radius:
     slack: float
 
     def to_dict(self) -> dict[str, float]:
+        """Plain values for JSON."""
         return dict(vars(self))
 
 

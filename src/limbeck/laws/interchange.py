@@ -75,6 +75,7 @@ class Equivalence:
         return self.smallest_margin is not None and self.smallest_margin < self.margin
 
     def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
         return dict(vars(self)) | {"value": self.value.to_dict(), "equivalent": self.equivalent}
 
 

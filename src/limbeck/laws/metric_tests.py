@@ -29,6 +29,7 @@ class MatrixCorrelation:
     permutations: int
 
     def to_dict(self) -> dict[str, float]:
+        """Plain values for JSON."""
         return dict(vars(self))
 
 
@@ -86,6 +87,7 @@ class Lipschitz:
     pairs: int
 
     def to_dict(self) -> dict[str, float]:
+        """Plain values for JSON."""
         return dict(vars(self))
 
 

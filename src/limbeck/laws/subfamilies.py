@@ -30,6 +30,7 @@ class Family:
 
     @property
     def size(self) -> int:
+        """How many configurations it has."""
         return len(self.members)
 
 

@@ -35,9 +35,11 @@ class Ground:
 
     @classmethod
     def read(cls, held: Mapping[str, Any]) -> Ground:
+        """From what `to_dict` gives."""
         return cls(**{name: float(held[name]) for name in ("mu", "optimum", "error", "loss")})
 
     def to_dict(self) -> dict[str, float]:
+        """Plain values for JSON."""
         return dict(vars(self))
 
 

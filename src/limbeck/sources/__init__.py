@@ -195,7 +195,10 @@ def build_as(variant: type[V], settings: dict[str, Any]) -> V:
 
 @lru_cache(maxsize=2)
 def load_source(spec: str) -> Source:
-    """Read a source from its text, such as `digits` or `npz(path=mine.npz)`."""
+    """Read a source from its text, such as `digits` or `npz(path=mine.npz)`; the last two are remembered.
+
+    Raises `UnknownName` or `BadSetting` for a text that names none; `MissingData`, `CorruptFile`, `BadData` for files.
+    """
     try:
         source: Source = make("sources", spec).load()
     except (UnknownName, BadSetting) as error:

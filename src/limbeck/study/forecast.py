@@ -78,18 +78,22 @@ class StudyForecast:
 
     @property
     def cells(self) -> int:
+        """Cells that are left."""
         return sum(piece.cells for piece in self.pieces)
 
     @property
     def seconds(self) -> float:
+        """Work of all of them on one core."""
         return sum(piece.cells * piece.seconds for piece in self.pieces)
 
     @property
     def memory_bytes(self) -> int:
+        """Of all that run at a time."""
         return self.workers * max((piece.memory_bytes for piece in self.pieces), default=0)
 
     @property
     def disk_bytes(self) -> int:
+        """Of all records and sets."""
         return sum(piece.cells * piece.disk_bytes for piece in self.pieces)
 
     def by_method(self) -> list[list[Piece]]:

@@ -38,6 +38,7 @@ class Facts:
 
     @classmethod
     def of(cls, source: Source) -> Facts:
+        """Read off a source."""
         domain = source.domain
         names = tuple(str(name) for name in source.class_names)
         return cls(source.spec, source.digest, tuple(domain.shape), domain.mirror, names, source.class_counts())
@@ -54,6 +55,7 @@ class Facts:
 
     @property
     def domain(self) -> Domain:
+        """What samples look like, and how many classes there are."""
         from limbeck.samples import Domain
 
         return Domain(self.shape, len(self.counts), self.mirror)
