@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from limbeck.configuration import PARTS, Configuration
 from limbeck.errors import BadSetting, LimbeckError, UnknownName, nearest
+from limbeck.study import Study
 from limbeck.variants import Variant, build, find, make, members, parse, split_outside_brackets
 
 FAMILIES = ["architectures", "augmentations", "methods", "optimizers", "parameterizations", "runners", "schedules"]
@@ -113,6 +114,15 @@ def test_defaults_written_out_are_the_same_variant() -> None:
 def test_what_can_not_be_read_is_answered_with_the_nearest_word(family: str, text: str, words: str) -> None:
     with pytest.raises((BadSetting, UnknownName), match=re.escape(words)):
         make(family, text)
+
+
+def test_what_is_missing_and_what_is_misspelt_are_told_apart() -> None:
+    with pytest.raises(BadSetting) as refused:
+        Study.read('name = "x"\nmethds = ["dm"]\nper_class = [0]')
+    said = str(refused.value)
+    assert said.startswith("study has no setting 'methds'. Did you mean 'methods'?")
+    assert "study needs 'methods'. " in said
+    assert "per_class=[0] is refused: every size must be at least 1." in said
 
 
 def test_nearest_gives_no_far_fetched_hint() -> None:

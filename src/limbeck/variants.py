@@ -209,13 +209,17 @@ def build(variant: type[Variant], settings: dict[str, Any], text: str = "") -> V
         return variant.model_validate(settings)
     except ValidationError as error:
         reasons = []
-        for problem in error.errors():
+        # What is not known comes first: it is often what is missing, misspelt.
+        for problem in sorted(error.errors(), key=lambda one: one["type"] != "extra_forbidden"):
             key = ".".join(str(part) for part in problem["loc"]) or "settings"
             if problem["type"] == "extra_forbidden":
                 known = nearest(key, variant.model_fields)
                 reasons.append(f"{variant.variant_name()} has no setting '{key}'. {known}")
+            elif problem["type"] == "missing":
+                reasons.append(f"{variant.variant_name()} needs '{key}'.")
             else:
-                reasons.append(f"{variant.variant_name()}: {key}={problem['input']!r} is refused: {problem['msg']}.")
+                why = problem["msg"].removeprefix("Value error, ")
+                reasons.append(f"{variant.variant_name()}: {key}={problem['input']!r} is refused: {why}.")
         raise BadSetting(" ".join(reasons) + (f" (in '{text}')" if text else "")) from None
 
 
