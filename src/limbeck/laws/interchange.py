@@ -1,7 +1,7 @@
 """Are surrogates interchangeable? The gap against the alignment discrepancy, method by method, as an equivalence claim.
 
 `gap = block + f_m + b_m x`, with x = log A_a(S)^2, m the method and a block for each (configuration, k). Sets are
-judged under several configurations, so covariances are clustered by set (CR1), with clusters - 1 degrees of freedom.
+judged under several configurations, so covariances are clustered by set (see `clustered`).
 A difference that is not significant is no evidence of equality: equality is claimed by two one-sided tests alone.
 """
 
@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import f as f_distribution
 from scipy.stats import rankdata
 
 from limbeck.errors import BadData
+from limbeck.laws.clustered import Line, least_squares
 from limbeck.laws.estimate import Estimate
 from limbeck.laws.levels import t_quantile
 from limbeck.streams import numpy_stream
@@ -27,37 +27,6 @@ Floats = NDArray[np.float64]
 SLOPE_MARGIN = 0.25  # of a slope ratio
 GAP_MARGIN = 0.01  # of an adjusted gap: one point of error
 DRAWS = 500
-
-
-@dataclass(frozen=True)
-class Line:
-    """A least-squares fit with clustered covariance."""
-
-    coefficients: Floats
-    covariance: Floats
-    df: int  # clusters - 1
-
-    def wald(self, rows: Floats) -> tuple[float, float]:
-        """F and p of `rows @ coefficients = 0`."""
-        value, q = rows @ self.coefficients, len(rows)
-        statistic = float(value @ np.linalg.pinv(rows @ self.covariance @ rows.T) @ value) / q
-        return statistic, float(f_distribution.sf(statistic, q, self.df))
-
-
-def least_squares(design: Floats, y: Floats, clusters: Sequence[object]) -> Line:
-    """Ordinary least squares, covariance clustered with the factor G / (G - 1) (n - 1) / (n - p)."""
-    n, p = design.shape
-    inverse = np.linalg.pinv(design.T @ design)
-    coefficients = inverse @ design.T @ y
-    scores = design * (y - design @ coefficients)[:, None]
-    names, place = np.unique([str(one) for one in clusters], return_inverse=True)
-    groups = len(names)
-    if groups < 2 or n <= p:
-        raise BadData(f"{groups} sets and {n} runs can't carry {p} coefficients. Distil more sets.")
-    sums = np.zeros((groups, p))
-    np.add.at(sums, place, scores)
-    factor = groups / (groups - 1) * (n - 1) / (n - p)
-    return Line(coefficients, factor * inverse @ sums.T @ sums @ inverse, groups - 1)
 
 
 @dataclass(frozen=True)
@@ -130,8 +99,8 @@ def ancova(
     pairs = list(itertools.combinations(range(count), 2))
     margin = max(GAP_MARGIN, seed_sd)
     return Ancova(
-        slopes={name: _estimate(full, row, level) for name, row in zip(methods, slopes, strict=True)},
-        adjusted={name: _estimate(common, row, level) for name, row in zip(methods, centred, strict=True)},
+        slopes={name: full.estimate(row, level) for name, row in zip(methods, slopes, strict=True)},
+        adjusted={name: common.estimate(row, level) for name, row in zip(methods, centred, strict=True)},
         equal_slopes=full.wald(steps @ slopes),
         equal_intercepts=common.wald(steps @ plain),
         slope_ratios=tuple(_ratio(full, slopes[i], slopes[j], methods[i], methods[j]) for i, j in pairs),
@@ -148,28 +117,22 @@ def _dummies(labels: Sequence[object]) -> Floats:
     return np.eye(len(names))[place]
 
 
-def _estimate(line: Line, row: Floats, level: float) -> Estimate:
-    value, se = float(row @ line.coefficients), math.sqrt(max(float(row @ line.covariance @ row), 0.0))
-    half = t_quantile(level, line.df) * se
-    return Estimate.of(value, value - half, value + half)
-
-
 def _difference(line: Line, row: Floats, first: str, second: str, margin: float) -> Equivalence:
-    value = _estimate(line, row, 0.90)
-    assert value.low is not None
-    assert value.high is not None
-    return Equivalence(first, second, value, margin, max(abs(value.low), abs(value.high)))
+    value = line.estimate(row, 0.90)
+    known = value.low is not None and value.high is not None
+    return Equivalence(first, second, value, margin, max(abs(value.low), abs(value.high)) if known else None)
 
 
 def _ratio(line: Line, top: Floats, bottom: Floats, first: str, second: str) -> Equivalence:
     """Slope ratio with Fieller's interval: all r at which top - r bottom is not significantly different from zero."""
     a, b = float(top @ line.coefficients), float(bottom @ line.coefficients)
     va, vb, c = (float(u @ line.covariance @ v) for u, v in ((top, top), (bottom, bottom), (top, bottom)))
-    t2 = t_quantile(0.90, line.df) ** 2
+    df = line.df(top - a / b * bottom) if b else 0.0
+    t2 = t_quantile(0.90, df) ** 2 if df > 1e-6 else math.inf
     square, linear, constant = b * b - t2 * vb, a * b - t2 * c, a * a - t2 * va
     discriminant = linear**2 - square * constant
     estimate = a / b if b else math.nan
-    if square <= 0 or discriminant < 0:  # the lower slope may be zero: the ratio is unbounded
+    if not square > 0 or not discriminant >= 0:  # the lower slope may be zero: the ratio is unbounded
         return Equivalence(first, second, Estimate.of(estimate, None, None), SLOPE_MARGIN, None)
     low, high = sorted((linear + sign * math.sqrt(discriminant)) / square for sign in (-1, 1))
     return Equivalence(first, second, Estimate.of(estimate, low, high), SLOPE_MARGIN, max(abs(low - 1), abs(high - 1)))
