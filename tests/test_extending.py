@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from command import Command
+from limbeck.distillation import distill
 from limbeck.errors import NotTrusted, UnknownName
 from limbeck.store import read_record, write_record
 from limbeck.study import Study, StudyFolder
+from limbeck.synthetic import SyntheticSet
 from limbeck.trust import check_trusted, trust, trusting
 from limbeck.variants import base, make, members, resolve_function
 
@@ -104,6 +108,33 @@ def test_a_studys_folder_from_elsewhere_runs_no_code(mine: Path, limbeck: Comman
     for words in (("report",), ("study", "run"), ("study", "status"), ("coverage",), ("interchange",)):
         assert "is code that a file names which was read" in limbeck.refused(*words, "runs/mine"), words
     assert limbeck("study", "status", "mine.toml").code == 0
+
+
+def test_a_set_imports_no_module_to_unfold_itself(
+    limbeck: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither in a program: the module beside a set from elsewhere came with it."""
+    assert limbeck("distill", "digits", "random", "-k", 1, "-c", CONFIGURATION, "-o", "set").code == 0
+    (tmp_path / "theirs.py").write_text("import pathlib; pathlib.Path('trace').touch()")
+    record = read_record(tmp_path / "set" / "set.json")
+    record["about"]["parameterization"] = "theirs:Form"
+    write_record(tmp_path / "set" / "set.json", record)
+    assert "'theirs:Form' is code that a set is stored by" in limbeck.refused("evaluate", "set", "--source", "digits")
+    with pytest.raises(NotTrusted, match="`import theirs` in your program"):
+        SyntheticSet.load("set").samples()
+    assert not (tmp_path / "trace").exists()
+
+
+def test_a_set_is_unfolded_by_a_form_of_the_programs_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    code = "from limbeck.parameterizations.pixels import Pixels\nclass Form(Pixels):\n    pass\n"
+    (tmp_path / "forms_of_mine.py").write_text(code)
+    made = distill("digits", "random", CONFIGURATION, 1)
+    own = replace(made, parameterization="forms_of_mine:Form")
+    with pytest.raises(NotTrusted):
+        own.samples()
+    importlib.import_module("forms_of_mine")
+    assert own.samples().x.equal(made.samples().x)
 
 
 def test_a_program_of_ones_own_is_trusted_whole_and_trust_ends_with_the_command() -> None:

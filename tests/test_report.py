@@ -303,3 +303,10 @@ def test_laws_without_configurations_or_seeds_still_make_a_page(browser: Any, tm
 def test_intervals_alone_stand_back_in_the_sentence() -> None:
     said = softened("k-means needs 23.4 [1, \u221e) samples; dm(steps=30) 1,170 [57, 1,170]; a[b] (-\u221e, 3].")
     assert re.findall(r'<span class="aside">(.*?)</span>', said) == ["[1, \u221e)", "[57, 1,170]"]
+
+
+def test_samples_needed_stand_in_the_order_of_the_configurations_below() -> None:
+    fitted = laws(planted_fits())
+    seen = list(dict.fromkeys(law.configuration for law in fitted))[::-1]
+    found = needs({}, fitted, target_gap({}, fitted), seen)
+    assert list(dict.fromkeys(need.configuration for need in found)) == seen

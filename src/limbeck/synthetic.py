@@ -15,7 +15,8 @@ from limbeck.digest import digest
 from limbeck.errors import BadData, BadSetting, CorruptFile
 from limbeck.samples import Domain, Samples
 from limbeck.store import read_tensors, tensor_digest, write_tensors
-from limbeck.variants import make
+from limbeck.trust import check_chosen
+from limbeck.variants import make, parse
 
 FORMAT = 1
 
@@ -64,9 +65,14 @@ class SyntheticSet:
 
     def samples(self) -> Samples:
         """The training samples that the stored tensors unfold to (several a stored one, with tiles)."""
-        form = make("parameterizations", self.parameterization)
-        unfolded: Samples = form.unfold(dict(self.tensors), self.group, self.domain)
+        unfolded: Samples = self._form.unfold(dict(self.tensors), self.group, self.domain)
         return unfolded
+
+    @property
+    def _form(self) -> Any:
+        """The parameterization. Raises `NotTrusted` for code that was not asked for."""
+        check_chosen(parse(self.parameterization)[0])
+        return make("parameterizations", self.parameterization)
 
     def first(self, per_class: int) -> SyntheticSet:
         """The first `per_class` stored samples of each class, as a set: for a smaller budget or continual learning.
@@ -80,7 +86,7 @@ class SyntheticSet:
             raise BadSetting(f"per_class={per_class} is refused: this set has {fewest} samples of its smallest class.")
         each = [(self.group == label).nonzero().flatten()[:per_class] for label in range(len(counts))]
         kept = torch.cat(each).sort().values
-        own = {make("parameterizations", self.parameterization).content, "logits"}
+        own = {self._form.content, "logits"}
         tensors = {name: tensor[kept] if name in own else tensor for name, tensor in self.tensors.items()}
         made = replace(self, tensors=tensors, group=self.group[kept], per_class=per_class)
         return made.with_provenance(part_of=self.digest)

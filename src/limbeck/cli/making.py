@@ -68,6 +68,9 @@ def distill(
         if as_json:
             print_json(cost.to_dict())
             return
+        if not cost.steps:
+            print(f"{method} takes no steps: about {duration(cost.seconds)}, {size(cost.peak_memory_bytes)} of memory.")
+            return
         experts = f", {duration(cost.expert_seconds)} of it for {cost.experts} experts" if cost.experts else ""
         print(
             f"{cost.steps} steps of {duration(cost.seconds_per_step)} each: about {duration(cost.seconds)} in all, "

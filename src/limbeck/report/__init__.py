@@ -72,7 +72,7 @@ def build_report(results: Mapping[str, Any]) -> str:
     held, fitted = points(results.get("rows") or []), laws(results.get("fits") or [])
     plan = results.get("plan") or {}
     target = target_gap(plan, fitted)
-    found = needs(plan, fitted, target)
+    found = needs(plan, fitted, target, list(dict.fromkeys(point.configuration for point in held)))
     pictures = [picture(image) for image in results.get("images") or []]
     names = [*(p.method for p in held), *(law.method for law in fitted), *(need.method for need in found)]
     covered = results.get("coverage") or {}

@@ -42,8 +42,13 @@ def target_gap(plan: Mapping[str, Any], fitted: Sequence[Law]) -> float | None:
     return asked if asked is not None else next(iter([*rows, *answered]), None)
 
 
-def needs(plan: Mapping[str, Any], fitted: Sequence[Law], target: float | None) -> list[Need]:
-    """What the plan's rows say for the target, or the laws where there is no plan; fewest samples first."""
+def needs(
+    plan: Mapping[str, Any], fitted: Sequence[Law], target: float | None, order: Sequence[str] = ()
+) -> list[Need]:
+    """What the plan's rows say for the target, or the laws where there is no plan.
+
+    Configurations come in `order`, others after them; of each, the fewest samples first.
+    """
     if plan.get("rows"):
         found = [
             Need(
@@ -62,7 +67,12 @@ def needs(plan: Mapping[str, Any], fitted: Sequence[Law], target: float | None) 
             for answered in law.targets
             if answered.gap == target
         ]
-    return sorted(found, key=lambda need: (need.configuration, need.k.value is None, need.k.value or 0))
+    places = {name: place for place, name in enumerate(order)}
+
+    def key(need: Need) -> tuple[int, str, bool, float]:
+        return places.get(need.configuration, len(places)), need.configuration, need.k.value is None, need.k.value or 0
+
+    return sorted(found, key=key)
 
 
 def sentence(plan: Mapping[str, Any], held: Sequence[Point]) -> str:

@@ -146,7 +146,9 @@ def _distill(folder: StudyFolder, cell: Cell) -> dict[str, Any]:
 
 def _evaluate(folder: StudyFolder, cell: Cell) -> dict[str, Any]:
     from limbeck.evaluation import evaluate
+    from limbeck.variants import make
 
+    make("methods", cell.payload["method"])  # the study's own code, if it is that, may have stored the set its own way
     made = load_set(folder, cell.payload["distill"])
     rows = evaluate(made, cell.payload["configuration"], _source(cell), cell.payload["seeds"], device=_device(cell))
     return {"rows": _finite(rows), "k": made.k, "bytes": made.bytes}
