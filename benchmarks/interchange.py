@@ -423,8 +423,8 @@ def facts(name: str, found: dict[str, Any]) -> str:
         f"The other methods' rows foretell a method's gaps better by A^2 than by k alone for "
         f"{', '.join(better) or 'none'} ({len(better)} of {len(scores)}).",
         f"Pairs of methods shown equivalent at equal A^2: {', '.join(passed)}.",
-        f"Equal slopes over all k: p = {whole['equal_slopes']['p']:.2g}, at each k alone: p = {', '.join(alone)}. Equal "
-        f"adjusted gaps over all k: p = {whole['equal_intercepts']['p']:.2g}.",
+        f"Equal slopes over all k: p = {whole['equal_slopes']['p']:.2g}, at each k alone: p = {', '.join(alone)}. "
+        f"Equal adjusted gaps over all k: p = {whole['equal_intercepts']['p']:.2g}.",
         f"Adjusted gaps that are not the mean method's, points: {'; '.join(apart) or 'none'}.",
     ]
     if falling_methods:
