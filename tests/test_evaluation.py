@@ -111,6 +111,28 @@ def test_a_damaged_cache_is_said_not_believed(tmp_path: Path, monkeypatch: pytes
         cached_reference(blobs(), CONFIGURATION, [0])
 
 
+def test_a_cache_that_can_not_be_written_costs_a_training_and_no_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    found = [without_time(cached_reference(blobs(), CONFIGURATION, [0])) for _ in range(2)]
+    assert found[0] == found[1] == without_time(reference(blobs(), CONFIGURATION, [0]))
+
+
+def test_a_reference_of_the_users_own_network_is_not_kept_under_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its code may change, and another project may have one of the same name."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.syspath_prepend(tmp_path)
+    layers = "nn.Flatten(), nn.Linear(shape[0] * shape[1] * shape[2], classes)"
+    code = f"from torch import nn\n\n\ndef net(shape, classes):\n    return nn.Sequential({layers})\n"
+    (tmp_path / "net_of_mine.py").write_text(code)
+    assert cached_reference(blobs(), "net_of_mine:net/adamw/none/cosine(steps=2)", [0])[0]["error"] >= 0
+    assert not list(tmp_path.rglob("*.json"))
+
+
 @pytest.mark.parametrize("lr", [1e16, 1e36])
 def test_a_training_whose_loss_is_no_number_has_diverged_and_is_not_remembered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lr: float

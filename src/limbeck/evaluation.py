@@ -6,6 +6,7 @@ import math
 import os
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -15,7 +16,7 @@ import torch
 from limbeck.configuration import Configuration
 from limbeck.digest import digest
 from limbeck.dynamics import Dynamics, Trained, errors_and_losses
-from limbeck.errors import Diverged, WrongPreprocessing
+from limbeck.errors import Diverged, MissingData, StoreFailure, WrongPreprocessing
 from limbeck.replicates import train_many
 from limbeck.samples import Samples
 from limbeck.sources import Source, given_source
@@ -62,16 +63,26 @@ def reference(
 def cached_reference(
     source: Source, configuration: str | Configuration, seeds: Sequence[int], *, device: torch.device | str = "cpu"
 ) -> list[Row]:
-    """The rows of `reference`, each trained once on this machine and kept in the user's cache folder."""
+    """The rows of `reference`, each trained once on this machine and kept in the user's cache folder.
+
+    What can't be kept there is trained again. Under a configuration of the user's own code nothing is kept: its
+    name says not what it does, and another project may have the same.
+    """
     configuration = Configuration.parse(configuration)
+    if any(":" in part.spec.partition("(")[0] for part in configuration.parts):
+        return reference(source, configuration, seeds, device=device)
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "limbeck" / "references"
     rows = []
     for seed in seeds:
         name = digest([source.digest, configuration.digest, seed, str(device), torch.__version__])
         path = cache / name[:2] / f"{name}.json"
-        if not path.exists():
-            write_record(path, {"row": reference(source, configuration, [seed], device=device)[0]})
-        rows.append(read_record(path)["row"])
+        try:
+            row = read_record(path)["row"]
+        except MissingData:
+            row = reference(source, configuration, [seed], device=device)[0]
+            with suppress(StoreFailure):
+                write_record(path, {"row": row})
+        rows.append(row)
     return rows
 
 

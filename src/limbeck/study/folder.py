@@ -187,7 +187,7 @@ def differences(held: dict[str, Any], own: dict[str, Any]) -> list[str]:
     """What differs between two studies' settings, a phrase each; comments and the order of keys are no difference."""
     found = []
     for key in sorted({*held, *own}):
-        before, after = held.get(key), own.get(key)
+        before, after = (settings.get(key, _default(key)) for settings in (held, own))
         if before == after:
             continue
         if isinstance(before, list) and isinstance(after, list):
@@ -198,3 +198,8 @@ def differences(held: dict[str, Any], own: dict[str, Any]) -> list[str]:
         else:
             found.append(f"{key} was {before!r}, is {after!r}")
     return found
+
+
+def _default(key: str) -> Any:
+    """What a setting is where it is not written, as the device of studies on the processor."""
+    return Study.model_fields[key].default if key in Study.model_fields else None
