@@ -98,7 +98,7 @@ def least_squares(design: Floats, y: Floats, clusters: Sequence[object]) -> Line
     names, place = np.unique([str(one) for one in clusters], return_inverse=True)
     if len(names) < 2 or n <= p:
         raise BadData(f"{len(names)} sets and {n} runs can't carry {p} coefficients. Distil more sets.")
-    inverse = np.linalg.pinv(design.T @ design)
+    inverse = np.asarray(np.linalg.pinv(design.T @ design), float)
     coefficients = inverse @ design.T @ y
     members = [np.flatnonzero(place == one) for one in range(len(names))]
     parts = tuple(design[own] for own in members)

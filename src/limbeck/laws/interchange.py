@@ -120,7 +120,8 @@ def _dummies(labels: Sequence[object]) -> Floats:
 def _difference(line: Line, row: Floats, first: str, second: str, margin: float) -> Equivalence:
     value = line.estimate(row, 0.90)
     known = value.low is not None and value.high is not None
-    return Equivalence(first, second, value, margin, max(abs(value.low), abs(value.high)) if known else None)
+    passing = max(abs(value.low or 0.0), abs(value.high or 0.0)) if known else None
+    return Equivalence(first, second, value, margin, passing)
 
 
 def _ratio(line: Line, top: Floats, bottom: Floats, first: str, second: str) -> Equivalence:
