@@ -21,7 +21,8 @@ class CAFE(Matching):
     Beside it, the synthetic class centres must tell the real samples apart. The paper stops its two inner loops by the
     accuracy on real samples, which costs ten and more passes over a real batch a step; here a network serves `length`
     steps, with `epochs` passes over the set after each. As in the released code the rate of pixels is halved at .6, .8
-    and .9 of the steps (`decay`).
+    and .9 of the steps (`decay`). In 20 s of a core on Fashion-MNIST at 1 a class it does not beat `k-means`
+    (docs/results/methods.md).
     """
 
     paper: ClassVar[str] = "wang2022cafe"
