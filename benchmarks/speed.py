@@ -301,8 +301,8 @@ peak; four the first block, which is one product a sample; three the norms, ReLU
 DC's outer iteration is 450 such steps and ten updates, each 2560 real images both ways. So most of what is left is
 arithmetic in float32 (decisions 0081, 0082 and 0088).
 
-DC's plain side takes about 23 or about 30 s from one start of the benchmark to the next (why is not known), so its ratio
-is about 3.0 or 3.7: on 2026-11-24 2.96 [2.71, 3.05] with n = 5, 3.75 [3.30, 3.93] with n = 15, then what the table has.
+DC's plain side takes about 23 or 30 s from one start of the benchmark to the next (why is not known), so its ratio is
+about 3.0 or 3.7: on 2026-11-24 2.96 [2.71, 3.05] with n = 5, 3.75 [3.30, 3.93] with n = 15, then what the table has.
 """
 
 
