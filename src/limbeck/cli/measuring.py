@@ -51,7 +51,9 @@ def measure(
     print(_sentence(found))
     print_table([{"part": name, "loss": found[name], "what": what} for name, what in PARTS.items()])
     print(_first_order(found["first_order"]))
-    print(f"{found['pl']['verdict']}; longest step {found['longest_step']:.2g} / beta.")
+    longest = found["longest_step"]
+    steps = f"longest step {longest:.2g} / beta" if longest > 0 else "no step ran where the loss curves upwards"
+    print(f"{found['pl']['verdict']}; {steps}.")
     for note in found["notes"]:
         print(note["message"])
     print(f"Next: {'; '.join(found['advice']) or 'nothing stands out'}.")
