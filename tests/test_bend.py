@@ -201,6 +201,16 @@ def test_the_straight_law_speaks_where_its_exponent_or_another_interval_was_aske
     assert isinstance(fit_scaling(k, gap, sets, reference_errors=references).foretold, BentFit)
 
 
+def test_sets_that_agree_exactly_leave_the_best_law_at_least() -> None:
+    """A misfit of 1e16 variances: rounding alone is more than the set's width."""
+    for drawn in range(30):
+        gaps = np.random.default_rng(drawn).normal(size=len(KS))
+        found = bent(fit_scaling(np.repeat(KS, 2), np.repeat(gaps, 2), np.tile([0, 1], len(KS))))
+        for one in (found.gap(1000), found.lowest_gap, found.bend):
+            assert one.covers(one.estimate or 0.0)
+        assert 0 <= found.unreachable(0.1) <= 1
+
+
 def test_k_in_other_units_only_moves_what_is_foretold() -> None:
     k, gap, sets, references = World().draw(4)
     one = bent(fit_scaling(k, gap, sets, reference_errors=references))

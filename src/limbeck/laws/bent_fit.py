@@ -13,12 +13,11 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student
 
 from limbeck.laws.bend import BentLaws
 from limbeck.laws.estimate import Estimate
 from limbeck.laws.levels import Floats, t_quantile
-from limbeck.laws.profile import Profile, outline
+from limbeck.laws.profile import Profile, confidence, outline
 from limbeck.laws.projection import HIGHEST_EXPONENT, LOWEST_EXPONENT
 from limbeck.laws.surface import BEND_SD, Surface
 
@@ -64,9 +63,8 @@ class BentFit:
         exponents, bends = np.append(exponents, self.best.exponent), np.append(bends, self.best.bend)
         left = surface.falls(np.array([_FOREVER]), exponents, bends)[:, 0]
         misfit = surface.quadratic(exponents, bends).through(left, target) + surface.of_bend(bends)
-        change = max(float(misfit.min()) - self.misfit, 0.0)
-        side = float(student.cdf(math.sqrt(change), surface.profile.df))
-        return side if np.isinf(self.best.required_k(target)[0]) else 1 - side
+        never = bool(np.isinf(self.best.required_k(target)[0]))
+        return confidence(float(misfit.min()) - self.misfit, surface.profile.df, never)
 
 
 def fit_bent(profile: Profile, level: float) -> BentFit:
@@ -83,7 +81,16 @@ def fit_bent(profile: Profile, level: float) -> BentFit:
     _, least_floor, least_amplitude = q.minimum()
     ends = surface.smallest_k, surface.middle_k
     best = BentLaws(exponents[-1:], bends[-1:], least_floor[-1:], least_amplitude[-1:], *ends)
-    return BentFit(surface, misfit, best, BentLaws(exponents[place], bends[place], floor, amplitude, *ends))
+    outlined = BentLaws(
+        np.append(
+            exponents[place], best.exponent
+        ),  # the best law too: where sets agree exactly, rounding leaves none
+        np.append(bends[place], best.bend),
+        np.append(floor, best.floor),
+        np.append(amplitude, best.amplitude),
+        *ends,
+    )
+    return BentFit(surface, misfit, best, outlined)
 
 
 def _range(best: Floats, values: Floats) -> Estimate:

@@ -119,8 +119,7 @@ def _dummies(labels: Sequence[object]) -> Floats:
 
 def _difference(line: Line, row: Floats, first: str, second: str, margin: float) -> Equivalence:
     value = line.estimate(row, 0.90)
-    known = value.low is not None and value.high is not None
-    passing = max(abs(value.low or 0.0), abs(value.high or 0.0)) if known else None
+    passing = None if value.low is None or value.high is None else max(abs(value.low), abs(value.high))
     return Equivalence(first, second, value, margin, passing)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -86,7 +86,7 @@ class Levels:
         )
 
 
-@cache
+@lru_cache(4096)
 def t_quantile(level: float, df: float) -> float:
     """Two-sided quantile of Student's t; of the normal distribution for infinite df."""
     return float(student.ppf(0.5 + level / 2, df if math.isfinite(df) else 1e9))

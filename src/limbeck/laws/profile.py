@@ -112,12 +112,8 @@ class Profile:
         """
         grid = GRID if self.fixed_exponent is None else np.array([self.fixed_exponent])
         q = self.quadratic(np.append(grid, self.best.exponent))
-        above = self.best.floor >= target
-        forced = np.full_like(q.m00, target)
-        amplitude = np.maximum((q.r1 - q.m01 * forced) / q.m11, 0)
-        change = max(float(q.at(forced, amplitude).min()) - self.best.misfit, 0.0)
-        side = float(student.cdf(np.sqrt(change), self.df))
-        return side if above else 1 - side
+        held = q.through(np.zeros_like(q.m00), target)  # nothing of the excess is left
+        return confidence(float(held.min()) - self.best.misfit, self.df, self.best.floor >= target)
 
     def misfit_at(self, exponent: float | None = None, *, zero_floor: bool = False) -> float:
         """Least misfit with the exponent, the floor, or both held."""
@@ -152,6 +148,12 @@ def outline(q: Quadratic, limit: Floats | float, nodes: Floats = _NODES) -> tupl
     every = np.broadcast_to(np.arange(len(floor))[:, None], floors.shape)[inside]
     ends = np.maximum(np.stack([(middle - spread)[inside], (middle + spread)[inside]]), 0)
     return np.tile(every, 2), np.tile(floors[inside], 2), ends.ravel()
+
+
+def confidence(change: float, df: float, best: bool) -> float:
+    """One-sided confidence in a statement that is true of the best law or not, `change` of misfit away from turning."""
+    side = float(student.cdf(np.sqrt(max(change, 0.0)), df))
+    return side if best else 1 - side
 
 
 def tail(change: float, df: float) -> float:
