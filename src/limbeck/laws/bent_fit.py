@@ -82,9 +82,7 @@ def fit_bent(profile: Profile, level: float) -> BentFit:
     ends = surface.smallest_k, surface.middle_k
     best = BentLaws(exponents[-1:], bends[-1:], least_floor[-1:], least_amplitude[-1:], *ends)
     outlined = BentLaws(
-        np.append(
-            exponents[place], best.exponent
-        ),  # the best law too: where sets agree exactly, rounding leaves none
+        np.append(exponents[place], best.exponent),  # the best law too: where sets agree exactly, rounding leaves none
         np.append(bends[place], best.bend),
         np.append(floor, best.floor),
         np.append(amplitude, best.amplitude),
