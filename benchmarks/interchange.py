@@ -160,7 +160,7 @@ def distilled(
             begun = time.process_time()
         if run.step == whole:
             return
-        task.advance(run)
+        task.advance(run, whole)
 
 
 def judged(made: Any, source: Any, configuration: str, known: Any, own: int, whole: bool) -> list[Any]:

@@ -129,10 +129,10 @@ def _compared(others: Sequence[Cell], cells: Sequence[Cell]) -> str:
     pairs = [(cell, mine) for cell in others if (mine := own.get((cell.scenario, OURS, cell.n, cell.seed)))]
     lines = []
     for place, name in enumerate(QUANTITIES[:3]):
-        theirs, mine = ([one[i].coverage[place] for one in pairs] for i in (0, 1))
+        theirs, ours = ([one[i].coverage[place] for one in pairs] for i in (0, 1))
         wider = sorted(a.width[place] / b.width[place] for a, b in pairs)
         lines.append(
-            f"| {name} | {sum(mine) / len(mine):.3f} ({min(mine):.3f}) | {sum(theirs) / len(theirs):.3f} "
+            f"| {name} | {sum(ours) / len(ours):.3f} ({min(ours):.3f}) | {sum(theirs) / len(theirs):.3f} "
             f"({min(theirs):.3f}) | {wider[len(wider) // 2]:.2f} [{wider[0]:.2f}, {wider[-1]:.2f}] |"
         )
     spent = sorted(a.milliseconds / b.milliseconds for a, b in pairs)

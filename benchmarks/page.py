@@ -27,7 +27,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 def written(one: Estimate | Mapping[str, Any], scale: float = 1.0, digits: int = 3) -> str:
     """`0.12 [0.1, 0.15]`; an open end is dots or an infinity sign, what does not exist a dash."""
     held = one.to_dict() if isinstance(one, Estimate) else one
-    ends = [None if held[name] is None else scale * held[name] for name in ("estimate", "low", "high")]
+    ends = [None if end is None else scale * end for end in map(held.get, ("estimate", "low", "high"))]
     return "–" if ends[0] is None else Estimate(ends[0], ends[1], ends[2]).text(digits)
 
 

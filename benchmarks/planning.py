@@ -58,8 +58,8 @@ class World:
     def laws(self, count: int = 1) -> BentLaws:
         """The planted law, so many times."""
         excess = self.constant * KS[0] ** -self.exponent
-        parts = (np.full(count, one) for one in (self.exponent, self.bend, self.floor, excess))
-        return BentLaws(*parts, KS[0], math.sqrt(KS[0] * KS[-1]))
+        exponent, bend, floor, amplitude = (np.full(count, x) for x in (self.exponent, self.bend, self.floor, excess))
+        return BentLaws(exponent, bend, floor, amplitude, KS[0], math.sqrt(KS[0] * KS[-1]))
 
     def gap(self, k: float) -> float:
         """The planted gap."""
@@ -136,8 +136,9 @@ def by_outlook(share: float, *, told: bool = False) -> Chooser:
 def _told(about: Outlook, world: World) -> Outlook:
     """A law that bends can't be told: the rule takes laws for straight."""
     one = np.ones(2)
-    law = {"exponent": world.exponent * one, "floor": world.floor * one, "amplitude": world.laws().amplitude * one}
-    return about if world.bend else replace(about, means=about.means[:2], **law)
+    exponent, floor, amplitude = world.exponent * one, world.floor * one, world.laws().amplitude * one
+    told = replace(about, means=about.means[:2], exponent=exponent, floor=floor, amplitude=amplitude)
+    return about if world.bend else told
 
 
 def evenly(campaign: Campaign) -> int:

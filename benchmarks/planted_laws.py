@@ -35,8 +35,8 @@ class Scenario:
         """The planted law; with a bend, `exponent` is that at the middle k and the excess at the smallest stays."""
         least, most = float(self.levels[0]), float(self.levels[-1])
         excess = self.constant * least**-self.exponent
-        parts = (np.array([one]) for one in (self.exponent, self.bend, self.floor, excess))
-        return BentLaws(*parts, least, math.sqrt(least * most))
+        exponent, bend, floor, amplitude = (np.array([x]) for x in (self.exponent, self.bend, self.floor, excess))
+        return BentLaws(exponent, bend, floor, amplitude, least, math.sqrt(least * most))
 
     def gap(self, k: np.ndarray) -> np.ndarray:
         """The planted law's gap."""

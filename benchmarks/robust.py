@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from kept_rows import KeptRows
 from page import mean, mean_over_sets, panels, save, table, written
 
@@ -246,8 +248,8 @@ def figure(held: dict[str, Measured]) -> None:
                 for own in gaps.T:
                     axis.plot(k, own, mark, ms=2, alpha=0.4, color=colour)
                 middle = [mean_over_sets(list(one)) for one in gaps]
-                ends = [[one.estimate - one.low for one in middle], [one.high - one.estimate for one in middle]]
-                axis.errorbar(k, [one.estimate for one in middle], ends, color=colour, lw=1.2, label=label)
+                low, at, high = np.array([(one.low, one.estimate, one.high) for one in middle], float).T
+                axis.errorbar(k, at, [at - low, high - at], color=colour, lw=1.2, label=label)
             axis.axhline(TARGETS[name], color="k", lw=0.6, ls=":")
             axis.set_xscale("log")
             axis.set_yscale("symlog", linthresh=5, linscale=0.5)
@@ -300,7 +302,7 @@ def differing(held: dict[str, Measured]) -> str:
     for name in SURROGATES:
         pool, single = held[f"{name}, pool"], held[f"{name}, single"]
         found = {k: mean_over_sets(list(gap)) for k, gap in zip(pool.k, pool.mean - single.mean, strict=True)}
-        sure = [f"{written(one)} at k = {k:.0f}" for k, one in found.items() if one.low * one.high > 0]
+        sure = [f"{written(one)} at k = {k:.0f}" for k, one in found.items() if not one.covers(0.0)]
         lines.append(f"{name} {'; '.join(sure) or 'at no k'}")
     return " | ".join(lines)
 

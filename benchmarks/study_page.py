@@ -238,7 +238,7 @@ def page(study: Study, rows: Sequence[Row]) -> str:
         [
             f"# {study.name}: gaps, laws and who beats whom",
             "",
-            plan(rows, gap=study.target_gap).sentence,
+            plan(map(dict, rows), gap=study.target_gap).sentence,
             "",
             f"![gap against k, a panel a configuration]({stem}.png)",
             "",

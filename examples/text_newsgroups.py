@@ -27,6 +27,7 @@ import io
 import os
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -95,7 +96,7 @@ def main() -> None:
     else:
         x_train, x_test = encode_sentences(chosen.encoder, train[1], test[1])
     names, y_train = np.unique(train[0], return_inverse=True)
-    arrays = {"x_train": x_train.astype(np.float32), "y_train": y_train, "class_names": names}
+    arrays: dict[str, Any] = {"x_train": x_train.astype(np.float32), "y_train": y_train, "class_names": names}
     arrays |= {"x_test": x_test.astype(np.float32), "y_test": np.searchsorted(names, test[0])}
     np.savez(chosen.out, **arrays)
     sizes = f"{len(x_train)} + {len(x_test)} documents, {x_train.shape[1]} features, {len(names)} classes"

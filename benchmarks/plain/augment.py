@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -66,7 +67,7 @@ def rotate(x: Tensor, siamese: bool, degrees: float = 15.0) -> Tensor:
     return resampled(x, rows)
 
 
-def resampled(x: Tensor, matrices: list[list[list[float | Tensor]]]) -> Tensor:
+def resampled(x: Tensor, matrices: list[list[list[Any]]]) -> Tensor:
     theta = torch.tensor(matrices, dtype=x.dtype, device=x.device)
     return F.grid_sample(x, F.affine_grid(theta, list(x.shape), align_corners=False), align_corners=False)
 
