@@ -18,6 +18,8 @@ from limbeck.variants import make, members
 
 OPERATIONS = ("color", "crop", "cutout", "flip", "scale", "rotate")
 VIEWS = [*(f"siamese(operations=[{name}])" for name in OPERATIONS), "siamese", "flip-crop", "cutmix(probability=1)"]
+MIXING = ("cutmix", "mixup")
+VIEWS += ["mixup(alpha=1)", "noise"]
 VIEWS += ["chain(of=['siamese(operations=[crop])', 'cutmix(probability=1)'])"]
 GREY, COLOUR = Domain((1, 12, 12), 4), Domain((3, 12, 10), 4)
 
@@ -86,7 +88,7 @@ def test_views_come_from_the_given_stream_alone(text: str, domain: Domain, count
     assert any(not torch.equal(first[0], view) for view in (other[0], *later))
 
 
-@pytest.mark.parametrize("text", [text for text in VIEWS if "cutmix" not in text])
+@pytest.mark.parametrize("text", [text for text in VIEWS if not any(name in text for name in MIXING)])
 def test_one_draw_gives_two_batches_the_same_view(text: str) -> None:
     x, y = samples(COLOUR, 7)
     for seed in range(8):
@@ -101,7 +103,7 @@ def test_one_draw_gives_two_batches_the_same_view(text: str) -> None:
 def test_each_image_can_have_its_own_view(text: str) -> None:
     x = samples(COLOUR, 1)[0].expand(40, -1, -1, -1)
     # mixing equal images shows nothing, so that each gets a level of its own
-    x = x + torch.arange(40.0)[:, None, None, None] if "cutmix" in text else x
+    x = x + torch.arange(40.0)[:, None, None, None] if any(name in text for name in MIXING) else x
     change = (view(text, x, 40) - x).flatten(1)
     assert len((change != 0).unique(dim=0) if "cutmix" in text else change.unique(dim=0)) > 1
 
@@ -128,12 +130,12 @@ def test_a_transform_can_be_mapped_over_stacked_batches(text: str, count: int) -
         torch.testing.assert_close(y[index], expected[1])
 
 
-@pytest.mark.parametrize("name", sorted(set(members("augmentations")) - {"none"}))
-def test_vectors_are_refused(name: str) -> None:
+@pytest.mark.parametrize("name", sorted(set(members("augmentations")) - {"none", "mixup", "noise"}))
+def test_vectors_are_refused_by_views_of_images(name: str) -> None:
     augmentation = make("augmentations", name)
     with pytest.raises(NotApplicable, match="64 features"):
         augmentation.check(Domain((64,), 4))
-    with pytest.raises(NotApplicable, match="'none'"):
+    with pytest.raises(NotApplicable, match="mixup, noise or none"):
         augmentation.draw(1, Domain((64,), 4), stream(0))
 
 
@@ -387,3 +389,44 @@ def test_one_cutmix_rectangle_serves_batches_of_any_size() -> None:
             torch.testing.assert_close(label @ torch.arange(1.0, n + 1), seen.mean((1, 2, 3)))
             masks.append(seen[0, 0] != x[0, 0])
         assert torch.equal(*masks)
+
+
+@pytest.mark.parametrize("alpha", [0.2, 1.0])
+@pytest.mark.parametrize("shape", [(5,), (1, 4, 4)], ids=["vectors", "images"])
+def test_mixup_mixes_samples_and_labels_by_shares_from_beta(alpha: float, shape: tuple[int, ...]) -> None:
+    n = 4000
+    number = torch.arange(float(n), dtype=torch.double)
+    x = number.view(-1, *[1] * len(shape)).expand(-1, *shape)  # each sample shows its own number
+    y = torch.stack([number, number.square()], 1)  # from i and i^2 mixed alike, share and partner can be solved for
+    seen, label = make("augmentations", f"mixup(alpha={alpha})").draw(n, Domain(shape, n), stream(0))(x, y)
+    torch.testing.assert_close(seen, label[:, 0].view(-1, *[1] * len(shape)).expand_as(seen))
+    moved = (label[:, 0] - number).abs() > 1e-6
+    partner = ((label[:, 1] - number.square()) / (label[:, 0] - number) - number)[moved]  # i + j = their ratio
+    assert float((partner - partner.round()).abs().max()) < 0.2
+    assert len(partner.round().unique()) == len(partner)  # a permutation: no sample is over-used
+    share = (label[:, 0] - number)[moved] / (partner.round() - number[moved])  # 1 - l
+    assert stats.kstest(share.numpy(), stats.beta(alpha, alpha).cdf).pvalue > 1e-3
+
+
+def test_one_share_of_mixup_serves_batches_of_any_size() -> None:
+    transform = make("augmentations", "mixup(alpha=1)").draw(1, Domain((3,), 4), stream(1))
+    kept = []
+    for n in (2, 9):
+        seen, label = transform(torch.eye(n), torch.eye(n))
+        assert torch.equal(seen, label)
+        torch.testing.assert_close(label.sum(1), torch.ones(n))
+        kept.append(label.diagonal())
+    torch.testing.assert_close(kept[0][:1].expand(9), kept[1])
+
+
+@pytest.mark.parametrize("count", [1, 4000])
+def test_noise_is_normal_of_the_sd_told_and_leaves_labels_alone(count: int) -> None:
+    x, y = samples(Domain((6,), 4), 4000)
+    seen, label = make("augmentations", "noise(sd=0.3)").draw(count, Domain((6,), 4), stream(2))(x, y)
+    assert torch.equal(label, y)
+    change = seen - x
+    if count == 1:
+        torch.testing.assert_close(change, change[:1].expand_as(change))
+        return
+    assert stats.kstest((change / 0.3).flatten().numpy(), "norm").pvalue > 1e-3
+    assert abs(float(torch.corrcoef(change.T)[0, 1])) < 0.1

@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 
 import torch
+from scipy.special import betaincinv
 from torch import Tensor
 
 from limbeck.errors import NotApplicable
@@ -33,7 +34,7 @@ class Augmentation(Variant):
         if not domain.is_image:
             raise NotApplicable(
                 f"{self.variant_name()} is a view of images; this source has vectors of {domain.shape[0]} features. "
-                "Use the augmentation 'none'."
+                "Use mixup, noise or none."
             )
 
 
@@ -61,6 +62,28 @@ def mirrored(x: Tensor, chosen: Tensor) -> Tensor:
     if len(chosen) == 1:
         return x.flip(-1) if bool(chosen) else x
     return torch.where(chosen.to(x.device)[:, None, None, None], x.flip(-1), x)
+
+
+def drawn_partners(count: int, generator: torch.Generator) -> Callable[[int], Tensor]:
+    """With whom each sample is mixed: from the length of a batch to places (length,) int64 in it.
+
+    A random permutation of `count` samples; with `count=1` the sample a random number of places further, in a batch of
+    any length.
+    """
+    turn = torch.rand((), generator=generator, dtype=torch.float64)
+    order = torch.randperm(count, generator=generator)
+
+    def partners(length: int) -> Tensor:
+        if count > 1:
+            return order
+        return (torch.arange(length) + 1 + int(turn * (length - 1))) % length
+
+    return partners
+
+
+def beta_quantiles(u: Tensor, shape: float) -> Tensor:
+    """The quantiles of Beta(shape, shape) at probabilities u, of u's shape: how uniform draws become shares."""
+    return torch.from_numpy(betaincinv(shape, shape, u.numpy()))
 
 
 def rounded(pixels: float) -> int:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import torch
 from pydantic import Field
-from scipy.special import betaincinv
 from torch import Tensor
 
-from limbeck.augmentations import Augmentation, Transform
+from limbeck.augmentations import Augmentation, Transform, beta_quantiles, drawn_partners
 from limbeck.samples import Domain
 
 
@@ -31,16 +30,10 @@ class CutMix(Augmentation):
         self.check(domain)
         inside = self._rectangles(count, domain, generator)  # (count, 1, height, width)
         fraction = inside.double().mean((2, 3))  # (count, 1)
-        turn = torch.rand((), generator=generator, dtype=torch.float64)
-        order = torch.randperm(count, generator=generator)
+        partners = drawn_partners(count, generator)
 
         def views(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-            if count == 1:
-                shift = 1 + int(turn * (len(x) - 1))
-                partner = (torch.arange(len(x)) + shift) % len(x)
-            else:
-                partner = order
-            partner = partner.to(x.device)
+            partner = partners(len(x)).to(x.device)
             part = fraction.to(y)
             return torch.where(inside.to(x.device), x[partner], x), y + part * (y[partner] - y)
 
@@ -49,7 +42,7 @@ class CutMix(Augmentation):
     def _rectangles(self, count: int, domain: Domain, generator: torch.Generator) -> Tensor:
         """Masks (count, 1, height, width), all false where an image is not mixed."""
         u = torch.rand(4, count, generator=generator, dtype=torch.float64)
-        kept = torch.from_numpy(betaincinv(self.beta, self.beta, u[0].numpy()))  # l, by the inverse of Beta's CDF
+        kept = beta_quantiles(u[0], self.beta)  # l
         mixed = u[1] < self.probability
         bands = []
         for side, place in zip(domain.shape[1:], u[2:], strict=True):
