@@ -63,3 +63,18 @@ def test_the_readme_names_every_verb_and_only_verbs_that_there_are() -> None:
     verbs |= {f"study {c.name or c.callback.__name__}" for c in studying.study.registered_commands if c.callback}
     assert told <= verbs
     assert {verb for verb in verbs if not verb.startswith("study ")} <= told
+
+
+def test_the_version_is_one_everywhere() -> None:
+    """The newest release of the changelog, the citation's, a golden folder's; later on, a `.dev0`."""
+    changelog, citation = (ROOT / "CHANGELOG.md").read_text(), (ROOT / "CITATION.cff").read_text()
+    released, date = re.findall(r"^## \[(\d\S*)\] - (\S+)$", changelog, re.MULTILINE)[0]
+    assert f"\nversion: {released}\n" in citation
+    assert f"\ndate-released: {date}\n" in citation
+    assert (ROOT / "tests" / "golden" / released).is_dir()
+    ahead = limbeck.__version__.removesuffix(".dev0")
+    assert ahead == released or (limbeck.__version__ != ahead and _numbers(ahead) > _numbers(released))
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split(".")))
