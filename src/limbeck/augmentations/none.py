@@ -9,7 +9,7 @@ from limbeck.samples import Domain
 
 
 class NoAugmentation(Augmentation):
-    """Samples as they are; the only choice for feature vectors."""
+    """Samples as they are."""
 
     def draw(self, count: int, domain: Domain, generator: torch.Generator) -> Transform:
         return lambda x, y: (x, y)
