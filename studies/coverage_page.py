@@ -1,11 +1,12 @@
-"""The coverage law on digits: how the samples needed grow with the diversity of 32 configurations.
+"""The page of a coverage study: how the samples needed grow with the diversity of its configurations.
 
 Reads the rows of a finished study, measures four distances between its configurations, fits the law with each, and
-writes docs/results/coverage-digits.md, .json and .svg; with --runs it also writes the rows as .csv.
+writes docs/results/NAME.md, .json and .svg; with --runs it also writes the rows as .csv. What was done and what was not
+confirmed are prose, in studies/NAME.page.md; the tables between are those of coverage.tables.md.
 
     limbeck study run studies/coverage-digits.toml
-    python studies/coverage_digits.py --runs runs/coverage-digits --write
-    python studies/coverage_digits.py --write                # again from the rows and distances that are there
+    python studies/coverage_page.py studies/coverage-digits.toml --runs runs/coverage-digits --write
+    python studies/coverage_page.py studies/coverage-digits.toml --write    from the rows and distances that are there
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from limbeck.laws import read_rows
 from limbeck.laws.coverage_answer import coverage_answer
@@ -34,22 +36,22 @@ HERE = Path(__file__).parent
 RESULTS = HERE.parent / "docs" / "results"
 COLUMNS = ["method", "configuration", "k", "set", "seed", "error", "gap"]
 MEASURED = ("function", "kernel", "spec")
-GAP = 0.1
 
 
-def rows_and_distances(arguments: argparse.Namespace) -> tuple[list[dict[str, Any]], dict[str, DistanceMatrix]]:
+def rows_and_distances(
+    study: Study, arguments: argparse.Namespace
+) -> tuple[list[dict[str, Any]], dict[str, DistanceMatrix]]:
     """The rows of the study, and all distances: measured anew with --runs or --measure, else those that are there."""
-    path = RESULTS / "coverage-digits.csv"
+    path = RESULTS / f"{study.name}.csv"
     if arguments.runs:
         with path.open("w", newline="") as handle:
             writer = csv.DictWriter(handle, COLUMNS, extrasaction="ignore")
             writer.writeheader()
             writer.writerows(table(StudyFolder(arguments.runs)))
     rows = read_rows(path)
-    kept = RESULTS / "coverage-digits.json"
+    kept = RESULTS / f"{study.name}.json"
     distances = {"risk-profile": risk_profile(read_all(rows))}
     if arguments.runs or arguments.measure or not kept.exists():
-        study = Study.load(HERE / "coverage-digits.toml")
         source = load_source(study.source)
         for text in MEASURED:
             distances[text] = make("measures.distances", text).matrix(study.evaluated, source, seed=study.seed)
@@ -59,12 +61,12 @@ def rows_and_distances(arguments: argparse.Namespace) -> tuple[list[dict[str, An
     return rows, distances
 
 
-def answers(rows: list[dict[str, Any]], distances: dict[str, DistanceMatrix]) -> dict[str, dict[str, Any]]:
+def answers(rows: list[dict[str, Any]], distances: dict[str, DistanceMatrix], gap: float) -> dict[str, dict[str, Any]]:
     """The law's answer with each distance in turn defining H; the first validates all of them."""
     found = {}
     for first in ("function", "kernel", "risk-profile", "spec"):
         others = [other for kind, other in distances.items() if kind != first]
-        found[first] = coverage_answer(rows, GAP, [distances[first], *others])
+        found[first] = coverage_answer(rows, gap, [distances[first], *others])
         print(first, found[first]["sentence"], flush=True)
     return found
 
@@ -73,7 +75,7 @@ def short(method: str) -> str:
     return method.partition("(")[0]
 
 
-def figure(answer: dict[str, Any], path: Path) -> None:
+def figure(answer: dict[str, Any], gap: float, path: Path) -> None:
     """H(r); the worst gap against k; required k against H and against log M."""
     drawn = marks(one["method"] for one in answer["methods"])
     sheet = Figure(figsize=(7.0, 5.6), layout="constrained")
@@ -85,8 +87,9 @@ def figure(answer: dict[str, Any], path: Path) -> None:
     entropy.axvline(answer["distances"][0]["noise"], color="#66707a", lw=0.8, ls=":")
     entropy.axhline(answer["family"]["log_m"], color="#66707a", lw=0.8)
     entropy.set(xscale="log", xlabel="radius r (Hellinger distance)", ylabel="H(r) = log N(r), nats")
-    entropy.set_xticks([0.04, 0.07, 0.1, 0.2], ["0.04", "0.07", "0.1", "0.2"])
-    entropy.minorticks_off()
+    entropy.xaxis.set_major_locator(LogLocator(subs=(1, 2, 4, 7)))
+    entropy.xaxis.set_major_formatter(FuncFormatter(lambda radius, _: f"{radius:g}"))
+    entropy.xaxis.set_minor_formatter(NullFormatter())
     entropy.set_title("a  diversity; dashed: r used, dotted: noise, line: log M", fontsize=7, loc="left")
     for one in answer["methods"]:
         colour, shape = COLOURS[drawn[one["method"]].colour][0], SHAPES[drawn[one["method"]].shape]
@@ -105,19 +108,24 @@ def figure(answer: dict[str, Any], path: Path) -> None:
             if "slope" in need:
                 ends = np.array([0.0, x.max()])
                 axes.plot(ends, need["intercept"] + need["slope"]["estimate"] * ends, color=colour, lw=1.1)
-    worst.set(xscale="log", yscale="log", xlabel="samples in the set, k", ylabel="worst gap of 32 (points)")
+    worst.set(
+        xscale="log",
+        yscale="log",
+        xlabel="samples in the set, k",
+        ylabel=f"worst gap of {len(answer['configurations'])} (points)",
+    )
     worst.set_title("b  solid: split seeds, dotted: naive, dashed: over floors", fontsize=7, loc="left")
     worst.legend(fontsize=7, frameon=False)
-    against_h.set(xlabel="H of the family (nats)", ylabel=f"k for a worst gap of {100 * GAP:g} points")
+    against_h.set(xlabel="H of the family (nats)", ylabel=f"k for a worst gap of {100 * gap:g} points")
     against_h.set_title("c  required k against diversity, a point a family", fontsize=7, loc="left")
-    against_m.set(xlabel="log M (members of the family)", ylabel=f"k for a worst gap of {100 * GAP:g} points")
+    against_m.set(xlabel="log M (members of the family)", ylabel=f"k for a worst gap of {100 * gap:g} points")
     against_m.set_title("d  required k against number, the same families", fontsize=7, loc="left")
     for axes in (entropy, worst, against_h, against_m):
         axes.tick_params(labelsize=7)
         axes.xaxis.label.set_size(8)
         axes.yaxis.label.set_size(8)
         axes.spines[["top", "right"]].set_visible(False)
-    n = f"n = {len(answer['family']['families'])} families of 32 configurations; 2 sets x 2 seeds a configuration and k"
+    n = f"n = {len(answer['family']['families'])} families of {len(answer['configurations'])} configurations"
     sheet.supxlabel(n, fontsize=7)
     with rc_context({"svg.hashsalt": "limbeck"}):
         sheet.savefig(path, metadata={"Date": None})
@@ -136,8 +144,8 @@ def explained(one: dict[str, Any], measure: str, key: str = "explained") -> floa
     return float(next(held[key] for held in one["measures"] if held["measure"] == measure))
 
 
-def page(found: dict[str, dict[str, Any]], command: str) -> str:
-    """docs/results/coverage-digits.md."""
+def page(study: Study, found: dict[str, dict[str, Any]], commands: tuple[str, str]) -> str:
+    """docs/results/NAME.md: the study's prose with the tables in its place."""
     main = found["function"]
     family = main["family"]
     held = "\n".join(
@@ -187,30 +195,36 @@ def page(found: dict[str, dict[str, Any]], command: str) -> str:
     null = main["null"]
     shares = {name: [100 * explained(one, name) for one in main["methods"]] for name in ("H", "log M")}
     said = "; ".join(f"{short(one['method'])} needs {text(one['whole_family'], 2)} samples" for one in main["methods"])
-    template = (HERE / "coverage-digits.page.md").read_text(encoding="utf-8")
-    return template.format(
-        command=command, date=datetime.date.today().isoformat(), held=held, laws=laws, needs=needs, worst=worst,
+    prose, tables = (
+        (HERE / name).read_text(encoding="utf-8") for name in (f"{study.name}.page.md", "coverage.tables.md")
+    )
+    return prose.replace("{tables}\n", tables).format(
+        command=commands[0], analysis=commands[1], date=datetime.date.today().isoformat(),
+        held=held, laws=laws, needs=needs, worst=worst,
         sensitivity=sensitivity, exponents=exponents, short=said, r=family["radius"],
         noise=main["distances"][0]["noise"], distinct=round(float(np.exp(family["entropy"]))),
         bound=family["bound_radius"]["radius"], bound_n=round(float(np.exp(family["bound_radius"]["entropy"]))),
         dimension=family["curve"]["dimension"], vendi=family["vendi"], width=family["width"]["width"],
         sudakov=family["width"]["sudakov"], dudley=family["width"]["dudley"], families=len(family["families"]),
         low_h=min(shares["H"]), high_h=max(shares["H"]), low_m=min(shares["log M"]), high_m=max(shares["log M"]),
-        null=null["median"], null_low=null["low"], null_high=null["high"], gap=100 * GAP,
+        null=null["median"], null_low=null["low"], null_high=null["high"], gap=100 * study.target_gap,
+        members=len(main["configurations"]),
     )  # fmt: skip
 
 
 def main() -> None:
     """Analyse, and write on demand."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", type=Path, help="the study's file, such as studies/coverage-digits.toml")
     parser.add_argument(
         "--runs", type=Path, help="the folder of the finished study; by default the rows that are there"
     )
     parser.add_argument("--measure", action="store_true", help="measure distances on networks again (about 1 min)")
-    parser.add_argument("--write", action="store_true", help="write docs/results/coverage-digits.*")
+    parser.add_argument("--write", action="store_true", help="write docs/results/NAME.*")
     arguments = parser.parse_args()
-    rows, distances = rows_and_distances(arguments)
-    found = answers(rows, distances)
+    study = Study.load(arguments.study)
+    rows, distances = rows_and_distances(study, arguments)
+    found = answers(rows, distances, study.target_gap)
     if arguments.write:
         laws = {
             kind: [
@@ -221,10 +235,11 @@ def main() -> None:
         }
         record = {"distances": {kind: one.to_dict() for kind, one in distances.items()}, "laws": laws}
         record["answer"] = {key: value for key, value in found["function"].items() if key != "configurations"}
-        (RESULTS / "coverage-digits.json").write_text(json.dumps(_rounded(record)) + "\n")
-        figure(found["function"], RESULTS / "coverage-digits.svg")
-        command = "limbeck study run studies/coverage-digits.toml && python studies/coverage_digits.py --runs "
-        (RESULTS / "coverage-digits.md").write_text(page(found, command + "runs/coverage-digits --write"))
+        (RESULTS / f"{study.name}.json").write_text(json.dumps(_rounded(record)) + "\n")
+        figure(found["function"], study.target_gap, RESULTS / f"{study.name}.svg")
+        analysis = f"python studies/coverage_page.py studies/{study.name}.toml"
+        whole = f"limbeck study run studies/{study.name}.toml && {analysis} --runs runs/{study.name} --write"
+        (RESULTS / f"{study.name}.md").write_text(page(study, found, (whole, f"{analysis} --write")))
 
 
 def _rounded(value: Any) -> Any:
