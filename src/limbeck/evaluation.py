@@ -39,8 +39,11 @@ def evaluate(
 
     `error` is the share of test samples that are misclassified, in [0, 1]; the gap to full-data training is taken
     later, against `reference` rows of the same configuration. A learned step size takes the place of the optimizer's
-    where the configuration asks for it, `sgd(rate=learned)`. Raises `WrongPreprocessing` where the source was prepared
-    in another way than the set, and `Diverged` where a training leaves the finite range or its test loss does.
+    where the configuration asks for it, `sgd(rate=learned)`. Beside it stand `loss` (nats),
+    `validation_error`, `cost_seconds`, `flops`, `bytes`, and which set, configuration and seed (docs/json.md).
+
+    Raises `WrongPreprocessing` where the source was prepared in another way than the set, and `Diverged` where a
+    training leaves the finite range or its test loss does.
     """
     source = given_source(source)
     check_preprocessing(synthetic, source)
@@ -52,9 +55,18 @@ def evaluate(
 
 
 def reference(
-    source: Source, configuration: str | Configuration, seeds: Sequence[int], *, device: torch.device | str = "cpu"
+    source: Source | str,
+    configuration: str | Configuration,
+    seeds: Sequence[int],
+    *,
+    device: torch.device | str = "cpu",
 ) -> list[Row]:
-    """One row a seed of training on the full training split under the same configuration."""
+    """One row a seed of training on the full training split under a configuration, tested as `evaluate` tests.
+
+    `method` is "reference"; `k`, `per_class` and `set` are None. The same seed starts the same network as in
+    `evaluate`. Raises `Diverged` where a training leaves the finite range or its test loss does.
+    """
+    source = given_source(source)
     facts: Row = {"method": "reference", "k": None, "per_class": None, "set": None, "set_digest": None}
     facts["bytes"] = source.train.x.numel() * source.train.x.element_size()
     return _rows(facts, source.train, Configuration.parse(configuration), source, seeds, device)
@@ -87,7 +99,10 @@ def cached_reference(
 
 
 def with_gaps(rows: Sequence[Row]) -> list[Row]:
-    """Rows with `gap`, their error less the mean error of the reference rows of the same configuration, else None."""
+    """Rows with `gap`, a fraction: their error less the mean error of the reference rows of the same configuration.
+
+    None where the rows hold no reference of it. A gap may be negative.
+    """
     errors: dict[str, list[float]] = defaultdict(list)
     for row in rows:
         if row["method"] == "reference":

@@ -24,10 +24,10 @@ class Plan:
     gap: float
     configuration: str | None
     sentence: str
-    lines: tuple[str, ...]
-    rows: tuple[dict[str, Any], ...]
-    refusals: tuple[dict[str, Any], ...]
-    notes: tuple[dict[str, Any], ...]
+    lines: tuple[str, ...]  # the sentence for each configuration, where there are several
+    rows: tuple[dict[str, Any], ...]  # required k, floor and exponent of each law, with their intervals
+    refusals: tuple[dict[str, Any], ...]  # laws that give no k, with the reason
+    notes: tuple[dict[str, Any], ...]  # what else to know of each law
     guidance: tuple[dict[str, Any], ...]  # what to do about each law, see `limbeck.laws.advice`
 
     def to_dict(self) -> dict[str, Any]:

@@ -30,17 +30,17 @@ class SyntheticSet:
     set: evaluation refuses a source that was prepared in another way.
     """
 
-    tensors: Mapping[str, Tensor] = field(repr=False)
+    tensors: Mapping[str, Tensor] = field(repr=False)  # by name, such as pixels (stored, *shape), logits, step_size
     group: Tensor = field(repr=False)  # (stored,) int64, the class that each stored sample stands for
-    parameterization: str
+    parameterization: str  # how the tensors unfold
     domain: Domain
     preprocessing: Mapping[str, Any]
     method: str = "unknown"
     source: str = "unknown"
-    per_class: int = 0
-    seed: int = 0
-    configuration: str | None = None
-    provenance: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    per_class: int = 0  # stored samples of each class
+    seed: int = 0  # another seed is another replicate set
+    configuration: str | None = None  # what it was distilled for
+    provenance: Mapping[str, Any] = field(default_factory=dict, repr=False)  # steps, seconds, losses, versions, digests
 
     @property
     def k(self) -> int:

@@ -154,12 +154,15 @@ def fit_scaling(
     heteroscedastic: bool = True,
     seed: int = 0,
 ) -> ScalingFit:
-    """Fit the scaling law to runs: one entry of `k`, `gap` (error minus mean reference error), `set_id` a run.
+    """Fit `gap(k) = f + a (k / k_min)^-alpha` to runs: one entry of `k`, `gap` and `set_id` (which set) a run, (runs,).
+
+    A gap is an error less the mean reference error, a fraction.
 
     `reference_errors`: errors of the full-data runs, `(runs,)`, or the pair (sd of one run, number of runs): their mean
     was subtracted from every gap, so its error is common to all k and widens the intervals. `exponent` is free in
-    [0.08, 2.5] or a number. `robust` weighs sets by Huber's function (c = 1.345). `interval` is the profile set, a
-    bootstrap over sets, which is refused below three sets a level, or quantiles of a posterior. `seed` is of the draws.
+    [0.08, 2.5] or a number. `robust` weighs sets by Huber's function (c = 1.345). `interval` is "profile" (the
+    profile set), "cluster_bootstrap" (over sets, refused below three a level) or "bayes" (quantiles of a posterior).
+    `seed` is of the draws.
 
     Raises `BadData` for fewer levels than parameters (3; 2 with a fixed exponent) and for numbers that are not finite.
     """

@@ -60,14 +60,15 @@ class Source:
     """
 
     name: str
-    spec: str
+    spec: str  # the text that `load_source` reads it from
     domain: Domain
-    class_names: tuple[str, ...]
-    train: Samples = field(compare=False, repr=False)  # sources are equal where their digests are
-    validation: Samples = field(compare=False, repr=False)
-    test: Samples = field(compare=False, repr=False)
-    digest: str
-    preprocessing: Preprocessing
+    class_names: tuple[str, ...]  # (classes,)
+    # Sources are equal where their digests are.
+    train: Samples = field(compare=False, repr=False)  # what is distilled, and trained on for the reference
+    validation: Samples = field(compare=False, repr=False)  # what choices are made on
+    test: Samples = field(compare=False, repr=False)  # read by evaluation alone
+    digest: str  # SHA-256 over all samples, labels and preprocessing
+    preprocessing: Preprocessing  # `apply` prepares other samples in the same way, `undo` takes it back
 
     def class_counts(self) -> tuple[int, ...]:
         """Training samples of each class."""
