@@ -60,8 +60,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "frepo": {"networks": 2, "batch_real": 50},
     "kip": {"batch_real": 8},
     "forgetting": {"epochs": 1},
-    "sre2l": {"teachers": 1, "teacher_epochs": 1},
-    "rded": {"teachers": 1, "teacher_epochs": 1},
+    # One stored label a sample: what labels of every view bring to any images is in docs/results/labels.md.
+    "sre2l": {"labels": "soft", "teachers": 1, "teacher_epochs": 1},
+    "rded": {"labels": "soft", "teachers": 1, "teacher_epochs": 1},
 }  # fmt: skip
 # Vectors, whose networks train in a moment, have more experts; steps on them may be larger, on their samples not.
 OF_VECTORS: dict[str, dict[str, Any]] = {

@@ -59,6 +59,7 @@ Every error that a user can mend is a `LimbeckError`, whose text says what, why 
 BESIDE = (
     ("limbeck.samples", "Samples"),
     ("limbeck.samples", "Domain"),
+    ("limbeck.labeller", "Labeller"),
     ("limbeck.distillation", "Progress"),
     ("limbeck.planner", "Plan"),
     ("limbeck.study", "StudyFolder"),

@@ -34,7 +34,7 @@ def test_a_page_shows_signatures_fields_and_members_as_they_are_written(made: di
     """On names whose text is known: a function, a dataclass with remarks, a property and a class method."""
     page = made["page"]()
     assert "\nwith_gaps(rows: Sequence[Row]) -> list[Row]\n" in page
-    assert "| `y` | `Tensor` | (n, classes), rows sum to 1 |" in page
+    assert "| `y` | `Tensor` |  | (n, classes), rows sum to 1 |" in page
     assert "- `.k -> int`\n  The number of stored samples, all classes together.\n" in page
     assert "- `.load(folder: Path | str, name: str = 'set') -> SyntheticSet`\n" in page
     assert "self" not in re.findall(r"[\w]+(?=[,:)])", page)

@@ -163,8 +163,8 @@ def test_tiles_stand_row_by_row() -> None:
 def test_the_best_crop_of_each_image_comes_first_by_the_teachers_loss() -> None:
     source = blobs((1, 8, 8), (20, 20, 20))
     method = RDED(teacher_epochs=3, teachers=1, crops=3)
-    scene = scene_of(source, CONVNET, method._teacher())
-    teacher = restored(method._teacher().begin(scene))
+    scene = scene_of(source, CONVNET, method.taught())
+    teacher = restored(method.taught().begin(scene))
     own = (source.train.group == 1).nonzero().flatten()[:4]
     x = source.train.x[own]
 

@@ -72,7 +72,9 @@ def forecast(
     pool = Pool.of(configurations or [configuration], weights)
     with peak_memory() as peak:
         begun = time.perf_counter()
-        task = Task.prepare(source, method, configuration, pool, per_class, 0, standing_in, device, torch.float32)
+        task = Task.prepare(
+            source, method, configuration, pool, per_class, 0, standing_in, device, torch.float32, standing_in
+        )
         run = task.start()
         start = time.perf_counter() - begun
         total = task.method.outer_steps() if steps is None else min(steps, task.method.outer_steps())
@@ -81,6 +83,8 @@ def forecast(
             per_step = _seconds_per_step(task, run, total)
             validation = _validation_seconds(task, run, candidates + (candidates > 1 and task.method.keep_start))
         plans = [plan for scene in task.scenes if (plan := task.method.expert_plan(scene.dynamics))]
+        taught = task.method.teacher_plan(pool.configurations[0], source.domain)
+        plans += [taught] if taught and taught not in plans else []
         experts = sum(-(-plan.count // len(pool)) * expert_seconds(plan, source, device) for plan in plans)
         seconds = start + per_step * total + validation + experts
         stored = sum(tensor.nbytes for tensor in [*run.tensors.values(), *task.shared.values(), task.group])

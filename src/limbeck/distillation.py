@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from numbers import Integral
 from pathlib import Path
@@ -19,7 +19,8 @@ from limbeck.configuration import Configuration
 from limbeck.digest import digest
 from limbeck.dynamics import Dynamics, error_and_loss, train
 from limbeck.errors import BadSetting, Diverged, NotApplicable
-from limbeck.methods import Matching, Method, check_applicable
+from limbeck.labeller import labelled
+from limbeck.methods import Matching, Method, Taught, check_applicable
 from limbeck.parameterizations import Tensors
 from limbeck.pool import Pool, Weighting
 from limbeck.samples import Samples
@@ -59,6 +60,7 @@ def distill(
     candidates: int = 4,
     folder: Path | None = None,
     experts: Experts | None = None,
+    teachers: Experts | None = None,
     configurations: Sequence[str | Configuration] = (),
     weights: Weighting = "equal",
     on_progress: Callable[[Progress], None] | None = None,
@@ -78,7 +80,8 @@ def distill(
     "worst-case", which also visits those more often where the gap is large. `configuration` is then what the set is
     said to be for. A recipe that fixes its own optimizer and schedule (dc, mtt) varies with the architecture alone.
 
-    With a `folder` the run is checkpointed there and resumes where it was, exactly (to the bit, on a CPU). Ctrl-C
+    `experts` and `teachers` are those that were trained elsewhere, by number; without them they are trained here. With
+    a `folder` the run is checkpointed there and resumes where it was, exactly (to the bit, on a CPU). Ctrl-C
     checkpoints and raises `Interrupted`. Raises `Diverged` with the step and the surrogate's value, `NotApplicable`
     for a method that can't run on this source, and `BadData` where a class has too few samples.
     """
@@ -87,10 +90,12 @@ def distill(
     pool = Pool.of(configurations or [configuration], weights)
     if pool.weighting == "worst-case" and candidates < 2:
         raise BadSetting("worst-case weights are moved at validations, so they need candidates=2 or more.")
-    if experts is not None and len(pool) > 1:
+    if (experts or teachers) is not None and len(pool) > 1:
         raise BadSetting("experts recorded elsewhere are of one configuration. Leave them out: a pool trains its own.")
-    recorder = None if experts is None else lambda plan, dynamics: experts
-    task = Task.prepare(source, method, configuration, pool, per_class, seed, recorder, device, dtype)
+    elsewhere = [None if held is None else _recorded(held) for held in (experts, teachers)]
+    task = Task.prepare(
+        source, method, configuration, pool, per_class, seed, elsewhere[0], device, dtype, of_teachers=elsewhere[1]
+    )
     budget = {"steps": steps, "seconds": seconds, "candidates": candidates}
     steps = task.method.outer_steps() if steps is None else min(steps, task.method.outer_steps())
     identity = digest([task.identity, steps, candidates])
@@ -126,6 +131,10 @@ def check_numbers(**numbers: Any) -> None:
             raise BadSetting(f"{name}={value!r} is refused. Give a whole number of at least 1.")
 
 
+def _recorded(experts: Experts) -> Recorder:
+    return lambda plan, dynamics: experts
+
+
 def _training(source: Source, shared: int) -> Recorder:
     """Experts trained when first asked for; a pool splits a plan's number among its configurations."""
 
@@ -135,6 +144,21 @@ def _training(source: Source, shared: int) -> Recorder:
         return lambda number: held(number % -(-plan.count // shared))
 
     return record
+
+
+def _teaching(recipe: Method, configuration: Configuration, scene: Scene, record: Recorder) -> Tensors:
+    """What a set stores of the teacher that it carries; nothing where it carries none.
+
+    A recipe that walks along the teacher's training has its experts already, any other gets a scene like its first.
+    """
+    plan, walked = recipe.teacher_plan(configuration, scene.dynamics.domain), scene.dynamics
+    if plan is None:
+        return {}
+    assert isinstance(recipe, Taught)
+    if plan != recipe.expert_plan(walked):
+        dynamics = Dynamics(plan.configuration, walked.domain, device=walked.device, dtype=walked.dtype)
+        scene = replace(scene, dynamics=dynamics, experts=record(plan, dynamics))
+    return recipe.labeller(scene).tensors()
 
 
 @dataclass(frozen=True)
@@ -151,7 +175,7 @@ class Task:
     scenes: tuple[Scene, ...]  # one a configuration of the pool
     group: Tensor
     begin: Samples
-    shared: Tensors  # by all stored samples, such as the directions of a latent set
+    shared: Tensors  # by all stored samples, such as the directions of a latent set, or a labeller
 
     @classmethod
     def prepare(
@@ -165,6 +189,7 @@ class Task:
         recorder: Recorder | None,
         device: torch.device | str,
         dtype: torch.dtype,
+        of_teachers: Recorder | None = None,
     ) -> Task:
         recipe: Method = make("methods", method) if isinstance(method, str) else method
         asked = recipe.spec
@@ -179,12 +204,14 @@ class Task:
             plan = recipe.expert_plan(dynamics)
             own = derive(seed, "distill", place) if place else derive(seed, "distill")
             scenes.append(Scene(dynamics, source.train, own, record(plan, dynamics) if plan else None))
+        teacher = _teaching(recipe, pool.configurations[0], scenes[0], of_teachers or record)
         if len(pool) > 1 and isinstance(recipe, Matching) and recipe.auxiliary(scenes[0]):
             raise NotApplicable(f"{asked} keeps tensors made for one network. Give it one configuration.")
         begin = recipe.begin(source, scenes[0], per_class).to(device, dtype)
         form = recipe.parameterization()
         group = begin.group[:: form.copies]
-        shared = {name: _placed(tensor, device, dtype) for name, tensor in form.shared(source).items()}
+        common = {**form.shared(source), **teacher}
+        shared = {name: _placed(tensor, device, dtype) for name, tensor in common.items()}
         return cls(source, recipe, asked, configuration, pool, per_class, seed, tuple(scenes), group, begin, shared)
 
     @property
@@ -275,7 +302,7 @@ class Task:
 
     def _compete(self, run: Run, tensors: Tensors, facts: Mapping[str, Any]) -> None:
         """Train one network on a set under each configuration; keep it where it does best yet on validation."""
-        samples = self.unfold(tensors)
+        samples = labelled(self.unfold(tensors), self.shared, self.source.domain)
         learned = float(tensors["step_size"]) if "step_size" in tensors else None
         errors = [self._validated(one, samples, "validate", learned) for one in self.pool.configurations]
         found: dict[str, Any] = {"step": run.step, "error": sum(errors) / len(errors), **facts}

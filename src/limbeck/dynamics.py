@@ -108,10 +108,9 @@ class Dynamics:
             buffers = copied(dict(self.network.module.named_buffers()))
         return State(vector, buffers, self.configuration.optimizer.start(vector))
 
-    def view(self, x: Tensor, y: Tensor, seed: int, step: int) -> tuple[Tensor, Tensor]:
-        """The augmented batch that the run with this seed sees at a step."""
-        draw = self.configuration.augmentation.draw(len(x), self.domain, stream(seed, "augment", step))
-        return draw(x, y)
+    def view(self, batch: Samples, seed: int, step: int) -> tuple[Tensor, Tensor]:
+        """The augmented batch that the run with this seed sees at a step, and its labels."""
+        return batch.seen(self.configuration.augmentation.draw(len(batch), self.domain, stream(seed, "augment", step)))
 
     def step(
         self, state: State, x: Tensor, y: Tensor, *, rate: Tensor | float | None = None, differentiable: bool = False
@@ -224,7 +223,7 @@ def train(
     for index in batches(seed, len(samples), dynamics.configuration.schedule.batch, steps):
         # where all are passed at every step they stay the same tensors: what a network makes of them alone is kept
         part = samples if isinstance(index, slice) else samples[index]
-        x, y = dynamics.view(part.x, part.y, seed, state.step)
+        x, y = dynamics.view(part, seed, state.step)
         state = dynamics.step(state, x, y, rate=rate)
         if on_step:
             on_step(state)

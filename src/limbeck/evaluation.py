@@ -17,6 +17,7 @@ from limbeck.configuration import Configuration
 from limbeck.digest import digest
 from limbeck.dynamics import Dynamics, Trained, errors_and_losses
 from limbeck.errors import Diverged, MissingData, StoreFailure, WrongPreprocessing
+from limbeck.labeller import Labeller
 from limbeck.replicates import train_many
 from limbeck.samples import Samples
 from limbeck.sources import Source, given_source
@@ -138,7 +139,7 @@ def _rows(
     device: torch.device | str,
 ) -> list[Row]:
     dynamics = Dynamics(configuration, source.domain, device=device)
-    flops = configuration.flops(source.domain, len(samples))
+    flops = configuration.flops(source.domain, len(samples)) + _labelling_flops(configuration, samples)
     runs = train_many(dynamics, samples, [derive(seed, "evaluate") for seed in seeds])
     return [
         facts
@@ -147,6 +148,14 @@ def _rows(
         | {"cost_seconds": run.seconds, "flops": flops}
         for seed, run, tested in zip(seeds, runs, _tested(dynamics, runs, source), strict=True)
     ]
+
+
+def _labelling_flops(configuration: Configuration, samples: Samples) -> int:
+    """Of the labels that a labeller gives in one training: one forward pass a view."""
+    if not isinstance(samples.labeller, Labeller) or configuration.augmentation.variant_name() == "none":
+        return 0
+    schedule = configuration.schedule
+    return samples.labeller.flops(min(len(samples), int(schedule.batch)) * int(schedule.steps))
 
 
 def _tested(dynamics: Dynamics, runs: Sequence[Trained], source: Source) -> list[Row]:

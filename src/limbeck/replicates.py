@@ -59,8 +59,7 @@ def _train_stacked(
     plans = [batches(seed, len(part), batch, steps) for part, seed in zip(sets, seeds, strict=True)]
     for indices in zip(*plans, strict=True):
         views = [
-            dynamics.view(part.x[index], part.y[index], seed, state.step)
-            for part, index, seed in zip(sets, indices, seeds, strict=True)
+            dynamics.view(part[index], seed, state.step) for part, index, seed in zip(sets, indices, seeds, strict=True)
         ]
         x, y = (torch.stack(parts) for parts in zip(*views, strict=True))
         state = dynamics.step(state, x, y)

@@ -13,19 +13,22 @@ from torch import Tensor
 
 from limbeck.digest import digest
 from limbeck.errors import BadData, BadSetting, CorruptFile
+from limbeck.labeller import PREFIX, SETTINGS, Labeller, labelled
 from limbeck.samples import Domain, Samples
 from limbeck.store import read_tensors, tensor_digest, write_tensors
 from limbeck.trust import check_chosen
 from limbeck.variants import make, parse
 
-FORMAT = 1
+FORMAT = 2
+PLAIN = 1  # of sets without a labeller, which versions that know of none read as they are
 
 
 @dataclass(frozen=True)
 class SyntheticSet:
     """k distilled samples, with all that is needed to train on them and to repeat them.
 
-    `tensors` is the stored form; `samples()` unfolds it through the parameterization into training samples.
+    `tensors` is the stored form; `samples()` unfolds it through the parameterization into training samples. A set may
+    carry a labeller, which then labels every view of them.
     `preprocessing` is the digest-bearing description of how the source's samples were prepared, and travels with the
     set: evaluation refuses a source that was prepared in another way.
     """
@@ -49,7 +52,7 @@ class SyntheticSet:
 
     @property
     def bytes(self) -> int:
-        """Storage of every tensor, soft labels included; hard labels cost 8 bytes a sample."""
+        """Storage of every tensor, soft labels and a labeller included; hard labels cost 8 bytes a sample."""
         return sum(t.numel() * t.element_size() for t in self.tensors.values()) + 8 * len(self.group)
 
     @cached_property
@@ -66,7 +69,17 @@ class SyntheticSet:
     def samples(self) -> Samples:
         """The training samples that the stored tensors unfold to (several a stored one, with tiles)."""
         unfolded: Samples = self._form.unfold(dict(self.tensors), self.group, self.domain)
-        return unfolded
+        return labelled(unfolded, self.tensors, self.domain)
+
+    @property
+    def labeller(self) -> Labeller | None:
+        """The network that labels every view of the samples, where the set carries one."""
+        return Labeller.read(self.tensors, self.domain)
+
+    def labelled_by(self, labeller: Labeller) -> SyntheticSet:
+        """The same samples, every view of which this network labels wherever they are trained on."""
+        kept = {name: tensor for name, tensor in self.tensors.items() if not name.startswith(PREFIX)}
+        return replace(self, tensors={**kept, **labeller.to("cpu", None).tensors()})
 
     @property
     def _form(self) -> Any:
@@ -98,7 +111,7 @@ class SyntheticSet:
     def save(self, folder: Path | str, name: str = "set") -> Path:
         """Write `<name>.safetensors` and `<name>.json` into a folder; returns the folder."""
         about = {
-            "format": FORMAT,
+            "format": FORMAT if SETTINGS in self.tensors else PLAIN,
             "kind": "synthetic set",
             "parameterization": self.parameterization,
             "domain": {"shape": list(self.domain.shape), "classes": self.domain.classes, "mirror": self.domain.mirror},

@@ -54,7 +54,7 @@ def unroll(
     def advance(state: State, x: Tensor, y: Tensor, step_size: Tensor, index: int, differentiable: bool) -> State:
         # A recomputed step must not see what the first pass changed: each gets running statistics to spoil.
         state = State(state.vector, copied(start.buffers), state.moments, state.step, state.since_restart)
-        x, y = dynamics.view(x[plan[index]], y[plan[index]], seed, state.step)
+        x, y = dynamics.view(replace(samples, x=x, y=y)[plan[index]], seed, state.step)
         return dynamics.step(state, x, y, rate=None if own_rate else step_size, differentiable=differentiable)
 
     if memory == "graph":

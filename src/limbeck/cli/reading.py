@@ -10,7 +10,7 @@ import typer
 
 from limbeck.cli import app
 from limbeck.cli.making import JsonOption
-from limbeck.cli.printing import interval, law_name, print_json, print_markdown, print_table, remarks
+from limbeck.cli.printing import interval, law_name, print_json, print_markdown, print_table, remarks, size
 from limbeck.errors import BadSetting, CorruptFile, LimbeckError, MissingData, nearest
 
 if TYPE_CHECKING:
@@ -175,10 +175,14 @@ def show(
     samples = held.samples()
     path = out or folder / "set.png"
     sheet_png(pixels(samples.x, _undo(held)), samples.group.numpy(), path)
+    labeller = held.labeller
     if as_json:
-        print_json({"path": str(path)})
-    else:
-        print(f"{len(samples)} images in {path}.")
+        print_json({"path": str(path)} | ({"labeller": labeller.about()} if labeller else {}))
+        return
+    print(f"{len(samples)} images in {path}.")
+    if labeller:
+        stored = sum(tensor.nbytes for tensor in labeller.state().values())
+        print(f"Every view of them is labelled by a {labeller.architecture.spec} that the set carries: {size(stored)}.")
 
 
 @app.command()

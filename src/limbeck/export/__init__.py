@@ -11,6 +11,7 @@ from limbeck.digest import canonical
 from limbeck.export.huggingface import export_huggingface
 from limbeck.export.pictures import Undo, export_png_folder, pixels, sheet_png
 from limbeck.export.published import import_published_pt, published_set
+from limbeck.labeller import PREFIX
 from limbeck.sources import Preprocessing
 from limbeck.store import write_bytes
 from limbeck.synthetic import SyntheticSet
@@ -33,9 +34,11 @@ def export_npz(chosen: SyntheticSet, path: Path | str, preprocessing: Preprocess
     Arrays: `x` (n, *shape) float, `y` (n, classes) rows summing to 1, `group` (n,) int64, and `about`, a JSON text
     with the method, source, class names, preprocessing and digest. With `preprocessing` also its own numbers, to
     prepare other samples in the same way: `mean` and `std`, or `mean`, `whiten` and `colour` (see `Preprocessing`).
-    Nothing is pickled: `numpy.load(path)` reads it as it is.
+    Where the set carries a labeller, `y` is what it says of the samples as they stand; its parameters and buffers are
+    the arrays `labeller.*` under torch's names, and `about` has its architecture and temperature T: while training,
+    the label of a view x is softmax(network(x) / T). Nothing is pickled: `numpy.load(path)` reads it as it is.
     """
-    samples = chosen.samples()
+    samples, labeller = chosen.samples(), chosen.labeller
     about = {
         "method": chosen.method,
         "source": chosen.source,
@@ -47,10 +50,13 @@ def export_npz(chosen: SyntheticSet, path: Path | str, preprocessing: Preprocess
         "step_size": chosen.step_size,
         "digest": chosen.digest,
     }
+    about |= {"labeller": labeller.about()} if labeller else {}
     content = BytesIO()
     arrays = {name: getattr(samples, name).detach().cpu().numpy() for name in ("x", "y", "group")}
     if preprocessing is not None:
         arrays |= {name: tensor.numpy() for name, tensor in preprocessing.tensors().items()}
+    if labeller is not None:
+        arrays |= {PREFIX + name: tensor.numpy() for name, tensor in labeller.state().items()}
     np.savez_compressed(content, **arrays, about=np.array(canonical(about).decode()))
     write_bytes(Path(path), content.getvalue())
     return Path(path)

@@ -11,6 +11,7 @@ from typing import Any
 
 from limbeck.errors import MissingExtra
 from limbeck.export.pictures import Undo, check_classes, pixels, png
+from limbeck.labeller import Labeller
 from limbeck.store import write_bytes
 from limbeck.synthetic import SyntheticSet
 
@@ -24,7 +25,10 @@ def export_huggingface(
 
     Columns: `image` (PNG, image sources only, for looking at), `label` (the class that the sample stands for),
     `soft_label` (classes,), and `x`, the prepared sample flattened, exactly what networks are trained on. `classes`
-    and `undo` are as in `export_png_folder`. Raises `MissingExtra` without pyarrow.
+    and `undo` are as in `export_png_folder`. A labeller that the set carries is written to `labeller.safetensors`, and
+    the card says how to label views with it; `soft_label` is what it says of the samples as they stand.
+
+    Raises `MissingExtra` without pyarrow.
     """
     try:
         import pyarrow
@@ -47,6 +51,10 @@ def export_huggingface(
     pyarrow.parquet.write_table(pyarrow.table(columns), content)
     target = Path(folder)
     write_bytes(target / DATA, content.getvalue())
+    if labeller := chosen.labeller:
+        from safetensors.torch import save
+
+        write_bytes(target / "labeller.safetensors", save(labeller.state()))
     write_bytes(target / "README.md", card(chosen, len(samples), classes).encode())
     return target
 
@@ -79,6 +87,8 @@ def card(chosen: SyntheticSet, n: int, classes: Sequence[str] | None = None) -> 
         "learned step size": "none" if chosen.step_size is None else f"{chosen.step_size:.6g}",
         "digest": chosen.digest,
     }
+    labeller = chosen.labeller
+    facts |= {"labeller": labeller.architecture.full_spec} if labeller else {}
     table = "\n".join(f"| {key} | {_inline(value)} |" for key, value in facts.items())
     prepared = json.dumps(dict(chosen.preprocessing), indent=1, sort_keys=True).replace("```", "'''")
     return f"""---
@@ -105,7 +115,7 @@ y = np.stack(data["soft_label"])
 ```
 
 Train on `x` and `y`. `image` is a picture of `x` to look at, in 8 bits; `label` is the class that a sample stands for.
-
+{_of_labeller(labeller) if labeller else ""}
 ## Preprocessing
 
 `x` is prepared as below. Test data must be prepared in the same way.
@@ -122,6 +132,15 @@ The samples derive from the source, so its licence and its terms govern them. St
 
 It stands for the source within the training configurations that it was evaluated with, up to the gap measured there.
 It is no anonymous form of the source: no privacy guarantee comes with it.
+"""
+
+
+def _of_labeller(labeller: Labeller) -> str:
+    return f"""
+The set is made to be trained on with labels of every view: `labeller.safetensors` holds the parameters and buffers of a
+trained network, under torch's names, of limbeck's architecture `{labeller.architecture.full_spec}`. The label of an
+augmented view of a sample is `softmax(network(view) / {labeller.temperature:g})`, the network in evaluation mode. `y`
+is that of the samples as they stand: without the network, train on it.
 """
 
 

@@ -112,8 +112,9 @@ def export_png_folder(
 ) -> Path:
     """Write every training sample as `<folder>/<class>/<number>.png`; returns the folder.
 
-    Eight bits a channel and hard classes only: to train on, take npz or the Hugging Face layout. `classes` are names
-    in label order and `undo` takes samples back to [0, 1] (see `pixels`). Raises `NotApplicable` for vectors.
+    Eight bits a channel and hard classes only, without a labeller: to train on, take npz or the Hugging Face layout.
+    `classes` are names in label order and `undo` takes samples back to [0, 1] (see `pixels`). Raises `NotApplicable`
+    for vectors.
     """
     check_classes(chosen, classes)
     samples = chosen.samples()

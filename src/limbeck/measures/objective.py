@@ -59,7 +59,7 @@ class Objective:
         with torch.enable_grad() if vector.requires_grad else torch.no_grad():
             for view in range(views):
                 draw = augmentation.draw(len(self.data), dynamics.domain, stream(self.seed, "view", view))
-                x, y = draw(self.data.x, self.data.y)
+                x, y = self.data.seen(draw)
                 for part in torch.arange(len(x)).split(size):
                     buffers = {name: buffer.clone() for name, buffer in state.buffers.items()}
                     share = len(part) / len(x) / views

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
@@ -12,8 +13,9 @@ from torch import Tensor
 
 from limbeck.augmentations import Augmentation
 from limbeck.configuration import Configuration
-from limbeck.dynamics import Dynamics
+from limbeck.dynamics import Dynamics, State
 from limbeck.errors import BadData, BadSetting, LimbeckError, NotApplicable
+from limbeck.labeller import Labeller
 from limbeck.optimizers import Optimizer
 from limbeck.optimizers.sgd import SGD
 from limbeck.parameterizations import Labels, Parameterization, Tensors
@@ -23,13 +25,18 @@ from limbeck.parameterizations.pixels import Pixels
 from limbeck.parameterizations.tiles import Tiles
 from limbeck.real_batches import random_batch, representative_batch
 from limbeck.samples import Domain, Samples
-from limbeck.states import Carry, ExpertPlan, Scene, States
+from limbeck.states import Carry, ExpertPlan, Scene, States, restored
+from limbeck.states.teacher import Teacher
 from limbeck.streams import numpy_stream, stream
 from limbeck.surrogates import Moment, Surrogate
 from limbeck.variants import Variant, make, members
 
 if TYPE_CHECKING:
     from limbeck.sources import Source
+
+
+Labelling = Literal["hard", "soft", "teacher"]
+"""One-hot labels, one stored soft label a sample, or a label for every view by a teacher that the set carries."""
 
 
 class Method(Variant):
@@ -55,8 +62,11 @@ class Method(Variant):
     @classmethod
     def _stored_as(cls) -> str:
         """The text of the parameterization under the defaults; a dash where a setting has none."""
-        required = any(field.is_required() for field in cls.model_fields.values())
-        return "-" if required else cls().parameterization().spec
+        if any(field.is_required() for field in cls.model_fields.values()):
+            return "-"
+        own = cls()
+        carried = ", labeller" if getattr(own, "labels", "hard") == "teacher" else ""
+        return own.parameterization().spec + carried
 
     def parameterization(self) -> Parameterization:
         """How the set is stored."""
@@ -85,44 +95,104 @@ class Method(Variant):
         """The experts that the recipe needs, if any."""
         return None
 
+    def teacher_plan(self, configuration: Configuration, domain: Domain) -> ExpertPlan | None:
+        """The trainings of the teachers that its sets carry, if they carry any."""
+        return None
 
-class Selection(Method):
+
+class Taught(Method):
+    """A recipe whose samples a network that was trained on the data may label: the teacher.
+
+    The teacher has the configuration's architecture and augmentation and is trained for `teacher_epochs` by the
+    optimizer `teacher` in batches of `teacher_batch`; each set draws one of `teachers`. Its label of a view x is
+    softmax(logits(x) / `temperature`). With `labels=teacher` the set carries it, and every view of a sample is labelled
+    anew wherever the set is trained on.
+    """
+
+    later: ClassVar[frozenset[str]] = frozenset(
+        {"temperature", "teacher", "teacher_batch", "teachers", "teacher_epochs"}
+    )
+
+    temperature: float = Field(3.0, gt=0)
+    teacher: str = "adamw(lr=2e-3)"
+    teacher_batch: int = Field(64, gt=0)
+    teachers: int = Field(3, gt=0)
+    teacher_epochs: int = Field(60, gt=0)
+
+    def taught(self) -> Teacher:
+        """Where the teacher comes from."""
+        return Teacher(teachers=self.teachers, epochs=self.teacher_epochs)
+
+    def teacher_configuration(self, configuration: Configuration) -> Configuration:
+        """What the teacher is trained under."""
+        return configuration.replace(
+            optimizer=make("optimizers", self.teacher),
+            schedule=make("schedules", f"constant(batch={self.teacher_batch})"),
+        )
+
+    def teacher_plan(self, configuration: Configuration, domain: Domain) -> ExpertPlan | None:
+        if getattr(self, "labels", "hard") != "teacher":
+            return None
+        return self.taught().plan(Dynamics(self.teacher_configuration(configuration), domain))
+
+    def labeller(self, scene: Scene) -> Labeller:
+        """The teacher that the set of a scene carries; the scene's dynamics and experts are the teacher's."""
+        state: State = restored(self.taught().begin(scene))
+        architecture = scene.dynamics.configuration.architecture
+        return Labeller(architecture, scene.dynamics.domain, self.temperature, state.vector, state.buffers)
+
+
+class Selection(Taught):
     """A coreset: real samples, chosen. Always shown beside the distilled sets.
 
     `latent` above 0 stores each as so many principal components, `decoder=FOLDER` as the latents of an autoencoder.
+    `labels=soft` stores what a teacher says of each sample, `labels=teacher` the teacher.
     """
 
-    later: ClassVar[frozenset[str]] = frozenset({"latent", "decoder"})
+    later: ClassVar[frozenset[str]] = Taught.later | {"latent", "decoder", "labels"}
 
     latent: int = Field(0, ge=0)
     decoder: str = ""
+    labels: Labelling = "hard"
 
     def parameterization(self) -> Parameterization:
-        return coded(self.latent, self.decoder, "hard") or Pixels()
+        labels = stored_labels(self.labels)
+        return coded(self.latent, self.decoder, labels) or Pixels(labels=labels)
 
     def check(self, configuration: Configuration, domain: Domain, per_class: int) -> None:
         self.parameterization().check(domain)
 
+    def dynamics_configuration(self, configuration: Configuration, domain: Domain, per_class: int) -> Configuration:
+        return configuration if self.labels == "hard" else self.teacher_configuration(configuration)
+
+    def expert_plan(self, dynamics: Dynamics) -> ExpertPlan | None:
+        return None if self.labels == "hard" else self.taught().plan(dynamics)
+
     def begin(self, source: Source, scene: Scene, per_class: int) -> Samples:
-        return source.train[self.choose(source, per_class, scene.seed)]
+        chosen = source.train[self.choose(source, per_class, scene.seed)]
+        if self.labels != "soft":
+            return chosen
+        said = self.labeller(scene)(chosen.x.to(scene.dynamics.device, scene.dynamics.dtype))
+        return replace(chosen, y=said.to(chosen.y))
 
     @abstractmethod
     def choose(self, source: Source, per_class: int, seed: int) -> Tensor:
         """The chosen samples' indices in the training split, class by class (classes * per_class,)."""
 
 
-class Matching(Method):
+class Matching(Taught):
     """A recipe that lowers a surrogate by gradient descent on the stored tensors.
 
     `batch=representative` shows it the real samples nearest to `batch_real` k-means centres of each class, clustered
     anew every `recluster` steps (DREAM, Liu et al., ICCV 2023). A `factor` above 1 stores images in factor x factor
     tiles, `latent` above 0 stores each sample as so many principal components and `decoder=FOLDER` as the latents of an
-    autoencoder; `labels=soft` learns labels beside the samples where the surrogate reads them. `clip` cuts pixels off
-    at the range of the training samples, of each channel, after every update. With `keep_start` the set at its start is
-    validated too, so that none is kept that validates worse.
+    autoencoder; `labels=soft` learns labels beside the samples where the surrogate reads them, `labels=teacher` lets
+    the finished set carry a teacher that labels it, see `Taught`. `clip` cuts pixels off at the range of the training
+    samples, of each channel, after every update. With `keep_start` the set at its start is validated too, so that none
+    is kept that validates worse.
     """
 
-    later: ClassVar[frozenset[str]] = frozenset({"latent", "decoder", "clip", "keep_start"})
+    later: ClassVar[frozenset[str]] = Taught.later | {"latent", "decoder", "clip", "keep_start"}
 
     steps: int = Field(1000, gt=0)
     lr_pixels: float = Field(1.0, gt=0)
@@ -133,7 +203,7 @@ class Matching(Method):
     batch: Literal["random", "representative"] = "random"
     recluster: int = Field(10, gt=0)
     factor: int = Field(1, gt=0)
-    labels: Labels = "hard"
+    labels: Labelling = "hard"
     lr_labels: float = Field(0.1, gt=0)
     latent: int = Field(0, ge=0)
     decoder: str = ""
@@ -141,9 +211,10 @@ class Matching(Method):
     keep_start: bool = False
 
     def parameterization(self) -> Parameterization:
-        if codes := coded(self.latent, self.decoder, self.labels):
+        labels = stored_labels(self.labels)
+        if codes := coded(self.latent, self.decoder, labels):
             return codes
-        return Tiles(factor=self.factor, labels=self.labels) if self.factor > 1 else Pixels(labels=self.labels)
+        return Tiles(factor=self.factor, labels=labels) if self.factor > 1 else Pixels(labels=labels)
 
     def suited(self, domain: Domain) -> Method:
         """Vectors have no tiles: unless another factor was asked for, each stored one is a sample."""
@@ -261,6 +332,11 @@ class Matching(Method):
             for views, part in zip(kept, (own, others[label]), strict=True):
                 views.append(Samples(*draw(part.x, part.y), part.group))
         return Samples.concatenated(kept[0]), Samples.concatenated(kept[1])
+
+
+def stored_labels(labels: Labelling) -> Labels:
+    """What is stored of each label: of one that a teacher gives anew, no more than of a hard one."""
+    return "soft" if labels == "soft" else "hard"
 
 
 def coded(latent: int, decoder: str, labels: Labels) -> Parameterization | None:

@@ -9,11 +9,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from limbeck.methods import indices_by_class
+from limbeck.methods import Labelling, indices_by_class
 from limbeck.methods.ftd import FTD
 from limbeck.optimizers import Optimizer
 from limbeck.optimizers.sgd import SGD
-from limbeck.parameterizations import Labels
 from limbeck.samples import Samples
 from limbeck.sources import Source
 from limbeck.states import Scene, buffers_on
@@ -41,7 +40,7 @@ class DATM(FTD):
     states_name: ClassVar[str] = "experts(flat, growing band)"
 
     steps: int = Field(10000, gt=0)
-    labels: Labels = "soft"
+    labels: Labelling = "soft"
     lr_labels: float = Field(2.0, gt=0)
     synthetic_steps: int = Field(80, gt=0)
     batch_synthetic: int = Field(100, gt=0)

@@ -8,10 +8,9 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from limbeck.configuration import Configuration
-from limbeck.methods import Matching
+from limbeck.methods import Labelling, Matching
 from limbeck.optimizers import Optimizer
 from limbeck.optimizers.adam import Adam
-from limbeck.parameterizations import Labels
 from limbeck.samples import Domain
 from limbeck.states.pool import Pool
 from limbeck.surrogates.kernel import Kernel
@@ -38,7 +37,7 @@ class FRePo(Matching):
     steps: int = Field(5000, gt=0)
     lr_pixels: float = Field(3e-3, gt=0)
     lr_labels: float = Field(3e-3, gt=0)
-    labels: Labels = "soft"
+    labels: Labelling = "soft"
     batch_real: int = Field(102, gt=0)
     augmentation: str = "none"
     networks: int = Field(10, gt=0)

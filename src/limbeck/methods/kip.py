@@ -8,10 +8,9 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from limbeck.configuration import Configuration
-from limbeck.methods import Matching
+from limbeck.methods import Labelling, Matching
 from limbeck.optimizers import Optimizer
 from limbeck.optimizers.adam import Adam
-from limbeck.parameterizations import Labels
 from limbeck.samples import Domain
 from limbeck.states.initial import Initial
 from limbeck.surrogates.kernel import Kernel, analytic_depth
@@ -39,7 +38,7 @@ class KIP(Matching):
     steps: int = Field(2000, gt=0)
     lr_pixels: float = Field(0.01, gt=0)
     lr_labels: float = Field(0.01, gt=0)
-    labels: Labels = "soft"
+    labels: Labelling = "soft"
     batch_real: int = Field(32, gt=0)
     augmentation: str = "none"
     kernel: Literal["empirical-ntk", "analytic-ntk"] = "empirical-ntk"

@@ -13,30 +13,29 @@ from torch.nn import functional
 from limbeck.configuration import Configuration
 from limbeck.dynamics import Dynamics, State
 from limbeck.errors import BadData, NotApplicable
-from limbeck.methods import Method, indices_by_class
+from limbeck.methods import Labelling, Taught, indices_by_class, stored_labels
 from limbeck.parameterizations.pixels import Pixels
 from limbeck.samples import Domain, Samples
 from limbeck.sources import Source
 from limbeck.states import ExpertPlan, Scene, restored
-from limbeck.states.teacher import Teacher
 from limbeck.streams import numpy_stream, stream
-from limbeck.variants import make
 
 
-class RDED(Method):
+class RDED(Taught):
     """Crops that a teacher is surest of, tiled into images and labelled by it (Sun et al., CVPR 2024). No optimisation.
 
     Of `pool` images a class `crops` random squares each, of an area of `smallest` to 1, are shrunk to 1 / `factor` of
     the side. Each image's best crop by the teacher's cross-entropy (on the crop at full size) is kept, the best
-    per_class * factor^2 of them are tiled factor x factor, and each tiled image is labelled softmax(logits /
-    `temperature`) by the teacher. Where a class has fewer images, further crops of them follow. The paper has factor 1
-    for 32x32 images and 2 for large ones, and new labels for every view while training; here one is stored.
+    per_class * factor^2 of them are tiled factor x factor. The set carries the teacher, which labels every view of them
+    softmax(logits / `temperature`) while a network trains; `labels=soft` stores what it says of each image as it
+    stands. Where a class has fewer images, further crops of them follow. The paper has factor 1 for 32x32 images and 2
+    for large ones.
 
     It falls short of `random` where a class gets many of its images: the surest are the easiest, and crops of small
     images leave out what they are told by. On the digits (test errors, sd over 2 sets x 2 seeds, `convnet(width=16,
-    depth=2, norm=batch)/adamw(lr=5e-3)/siamese/cosine(steps=150)`, teacher_epochs=20) it has .19 +- .02 against .25 +-
-    .01 at 1 a class and .08 +- .01 against .04 +- .01 at 10. There whole images, `crops=1, smallest=1`, have .06 +-
-    .02, and unsorted ones beside, `pool=10`, .05 +- .01. At temperature 1 it is .21 +- .01 and .10 +- .02.
+    depth=2, norm=batch)/adamw(lr=5e-3)/siamese/cosine(steps=150)`, labels=soft, teacher_epochs=20) it has .19 +- .02
+    against .25 +- .01 at 1 a class and .08 +- .01 against .04 +- .01 at 10. There whole images, `crops=1, smallest=1`,
+    have .06 +- .02, and unsorted ones beside, `pool=10`, .05 +- .01. At temperature 1 it is .21 +- .01 and .10 +- .02.
     """
 
     paper: ClassVar[str] = "sun2024rded"
@@ -49,11 +48,7 @@ class RDED(Method):
     crops: int = Field(5, gt=0)
     smallest: float = Field(0.5, gt=0, le=1)
     factor: int = Field(1, gt=0)
-    temperature: float = Field(3.0, gt=0)
-    teacher: str = "adamw(lr=2e-3)"
-    teacher_batch: int = Field(64, gt=0)
-    teachers: int = Field(3, gt=0)
-    teacher_epochs: int = Field(60, gt=0)
+    labels: Labelling = "teacher"
 
     def check(self, configuration: Configuration, domain: Domain, per_class: int) -> None:
         if not domain.is_image:
@@ -66,22 +61,16 @@ class RDED(Method):
             )
 
     def parameterization(self) -> Pixels:
-        return Pixels(labels="soft")
+        return Pixels(labels=stored_labels(self.labels))
 
     def dynamics_configuration(self, configuration: Configuration, domain: Domain, per_class: int) -> Configuration:
-        return configuration.replace(
-            optimizer=make("optimizers", self.teacher),
-            schedule=make("schedules", f"constant(batch={self.teacher_batch})"),
-        )
-
-    def _teacher(self) -> Teacher:
-        return Teacher(teachers=self.teachers, epochs=self.teacher_epochs)
+        return self.teacher_configuration(configuration)
 
     def expert_plan(self, dynamics: Dynamics) -> ExpertPlan:
-        return self._teacher().plan(dynamics)
+        return self.taught().plan(dynamics)
 
     def begin(self, source: Source, scene: Scene, per_class: int) -> Samples:
-        teacher, dynamics = restored(self._teacher().begin(scene)), scene.dynamics
+        teacher, dynamics = restored(self.taught().begin(scene)), scene.dynamics
         random = numpy_stream(scene.seed, "choice")
         images = []
         for label, own in enumerate(indices_by_class(source, per_class)):

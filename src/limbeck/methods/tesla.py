@@ -52,7 +52,7 @@ class TESLA(MTT):
 
     def settled(self, scene: Scene, moment: Moment, tensors: Tensors, unfold: Callable[[Tensors], Samples]) -> Tensors:
         tensors = super().settled(scene, moment, tensors, unfold)
-        if self.labels == "hard":
+        if self.labels != "soft":
             return tensors
         assert moment.target is not None
         network, buffers = moment.dynamics.network, moment.state.buffers

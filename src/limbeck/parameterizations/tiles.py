@@ -62,7 +62,7 @@ class Tiles(Parameterization):
             x = x.unflatten(3, (self.factor, -1)).unflatten(2, (self.factor, -1))
             x = rows @ x.permute(0, 2, 4, 1, 3, 5).flatten(0, 2) @ columns.T  # (stored * copies, c, h, w)
         y = unfolded_labels(self.labels, tensors, group, domain, x.dtype)
-        return Samples(x, *(part.repeat_interleave(self.copies, 0) for part in (y, group)))
+        return Samples(x, y.repeat_interleave(self.copies, 0), group.repeat_interleave(self.copies, 0))
 
 
 @lru_cache(maxsize=8)

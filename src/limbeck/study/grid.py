@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from limbeck.methods import Method
     from limbeck.samples import Domain
     from limbeck.sources import Source
+    from limbeck.states import ExpertPlan
     from limbeck.study import Study
 
 
@@ -154,7 +155,8 @@ class Grid:
                 for index in range(self._study.sets):
                     yield self._set(method, per_class, index, needs)
 
-    def _set(self, method: Method, per_class: int, index: int, needs: tuple[str, ...]) -> Cell:
+    def _set(self, method: Method, per_class: int, index: int, needs: tuple[tuple[str, ...], ...]) -> Cell:
+        walked, taught = needs
         payload = {
             "source": self._source,
             **self._device,
@@ -164,16 +166,21 @@ class Grid:
             "set": index,
             "seed": self._seed("distill", method.full_spec, per_class, index),
             "budget": self._study.distill.model_dump(),
-            "experts": list(needs),
+            "experts": list(walked),
         }
-        return Cell("distill", payload, needs, self._distillation_cost(method, per_class))
+        # Methods whose sets carry no teacher have the ids that they had before there was a choice.
+        payload |= {"teachers": list(taught)} if taught else {}
+        return Cell("distill", payload, (*walked, *taught), self._distillation_cost(method, per_class))
 
-    def _experts(self, method: Method, per_class: int, experts: dict[str, Cell]) -> tuple[str, ...]:
-        """The ids of the experts that a method walks along, added to those that others need."""
+    def _experts(self, method: Method, per_class: int, experts: dict[str, Cell]) -> tuple[tuple[str, ...], ...]:
+        """The ids of the experts that a method walks along and of the teachers that its sets carry, where these are
+        others; both added to those that others need."""
         walked = method.dynamics_configuration(self._study.distilled, self._domain, per_class)
         plan = method.expert_plan(Dynamics(walked, self._domain))
-        if plan is None:
-            return ()
+        taught = method.teacher_plan(self._study.distilled, self._domain)
+        return tuple(self._trained(one, experts) if one else () for one in (plan, None if taught == plan else taught))
+
+    def _trained(self, plan: ExpertPlan, experts: dict[str, Cell]) -> tuple[str, ...]:
         samples = sum(self._facts.counts)
         cost = 3.0 * plan.configuration.architecture.flops(self._domain) * samples * plan.epochs
         made = [

@@ -126,7 +126,10 @@ def _distill(folder: StudyFolder, cell: Cell) -> dict[str, Any]:
 
     held = cell.payload
     budget = {key: value for key, value in held["budget"].items() if value}
-    experts = cache(lambda number: _trajectory(folder, held["experts"][number]))
+    experts, teachers = (
+        cache(lambda number, ids=held[key]: _trajectory(folder, ids[number])) if held.get(key) else None
+        for key in ("experts", "teachers")
+    )
     made = distill(
         _source(cell),
         held["method"],
@@ -134,7 +137,8 @@ def _distill(folder: StudyFolder, cell: Cell) -> dict[str, Any]:
         held["per_class"],
         seed=held["seed"],
         folder=folder.work(cell.id),
-        experts=experts if held["experts"] else None,
+        experts=experts,
+        teachers=teachers,
         device=_device(cell),
         **budget,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -222,6 +223,30 @@ def _labellings(name: str) -> list[dict[str, str]]:
     return taken
 
 
+def carries_its_teacher(name: str) -> None:
+    """With `labels=teacher` a set labels views wherever it is trained on: whole, resumed, or read from a file."""
+    if {"labels": "teacher"} not in _labellings(name):
+        return
+    source, method = usual(name), tiny(name, labels="teacher")
+    whole = tried(name, source, method=method, candidates=2)
+    with tempfile.TemporaryDirectory() as folder:
+
+        def stop(progress: Progress) -> None:
+            raise KeyboardInterrupt
+
+        with suppress(Interrupted):  # a selection takes no step to be stopped at
+            tried(name, source, method=method, candidates=2, folder=Path(folder), on_progress=stop)
+        resumed = tried(name, source, method=method, candidates=2, folder=Path(folder))
+        assert _told(resumed) == _told(whole)
+        read = SyntheticSet.load(whole.save(Path(folder)))
+    view = source.test.x[:3]
+    assert whole.labeller is not None
+    assert read.labeller is not None
+    assert torch.equal(whole.labeller(view), read.labeller(view))
+    assert torch.equal(read.samples().y, whole.samples().y)
+    assert whole.bytes > tried(name, source, method=tiny(name, labels="hard")).bytes
+
+
 def is_determined_by_its_seed(name: str) -> None:
     """The same seed gives the same set to the bit, another seed another set."""
     source = usual(name)
@@ -340,6 +365,7 @@ PROMISES: tuple[Callable[[str], None], ...] = (
     takes_colour,
     takes_vectors_or_says_who_does,
     labels_are_distributions,
+    carries_its_teacher,
     is_determined_by_its_seed,
     leaves_global_generators_alone,
     never_reads_the_test_split,
