@@ -19,9 +19,8 @@ from limbeck.laws.estimate import Estimate
 from limbeck.laws.levels import Floats, t_quantile
 from limbeck.laws.profile import Profile, confidence, outline
 from limbeck.laws.projection import HIGHEST_EXPONENT, LOWEST_EXPONENT
-from limbeck.laws.surface import BEND_SD, Surface
+from limbeck.laws.surface import BEND_SD, STEEPEST, Surface
 
-_STEEPEST = 3.0  # largest bend looked at
 _EXPONENTS, _BENDS = 17, 25  # nodes over the set
 _FLOORS = np.sin(np.pi / 2 * np.linspace(-1, 1, 17))  # nodes on [-1, 1], dense at both ends
 _WHOLE = 42  # nodes a side over all exponents and bends
@@ -71,7 +70,7 @@ def fit_bent(profile: Profile, level: float) -> BentFit:
     """The bent law of a table whose straight law is `profile.best`, and its profile set at a confidence level."""
     surface = Surface(profile, level)
     sure = t_quantile(level, math.inf) * math.sqrt(1 + profile.best.misfit / surface.quantile**2)
-    far = min(BEND_SD * sure, _STEEPEST)  # a bend beyond costs more than the straight law does
+    far = min(BEND_SD * sure, STEEPEST)  # a bend beyond costs more than the straight law does
     exponent, bend, misfit = surface.best(far)
     limit = misfit + surface.quantile**2
     exponents, bends = surface.nodes(surface.bends(far, bend, limit, _BENDS), limit, _EXPONENTS)

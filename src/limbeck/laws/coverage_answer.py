@@ -183,7 +183,7 @@ def _method(runs: Runs, setting: _Setting) -> dict[str, Any]:
     everyone = masks([Family("all", tuple(range(len(runs.names))))], len(runs.names))
     whole = worst_gaps(runs, everyone)
     floors = own_floors(runs, None)
-    needs, of_all = family_needs(runs, pool.masks, setting.gap), family_needs(runs, everyone, setting.gap, bent=True)
+    needs, of_all = family_needs(runs, pool.masks, setting.gap), family_needs(runs, everyone, setting.gap)
     notes = _law_notes(runs, fit, whole, needs, floors.curves.floor)
     _, _, sets, seeds = runs.error.shape
     return {

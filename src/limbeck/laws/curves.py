@@ -23,13 +23,6 @@ class Curves:
         """C in `f + C k^-alpha`."""
         return np.asarray(self.amplitude * self.k[0] ** self.exponent)
 
-    def required_k(self, target: float) -> Floats:
-        """The k at which each curve reaches a gap; infinite where its floor is in the way, at least 1."""
-        room = target - self.floor
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            k = self.k[0] * (self.amplitude / room) ** (1 / self.exponent)
-        return np.where(room > 0, np.maximum(k, 1.0), np.inf)
-
 
 def fit_curves(
     gaps: Floats, k: Floats, weights: Floats, *, exponent: float | None = None, common: bool = False

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from limbeck.laws.bent_curves import fit_bent_curves
 from limbeck.laws.censored import Growth, growth
 from limbeck.laws.coverage import Floors, Pool, greedy_entropy, jackknife
 from limbeck.laws.covers import Floats
-from limbeck.laws.curves import fit_curves
 from limbeck.laws.decisions import REACH
-from limbeck.laws.scaling import fit_scaling
+from limbeck.laws.levels import level_means
+from limbeck.laws.scaling import fit_levels
 from limbeck.laws.worst import Runs, worst_gaps
 
 LEAST_SCALE, LARGEST_SCALE = 0.1, 1.0  # relative errors of a required k that weights are clipped to
@@ -48,17 +49,21 @@ class Needs:
         return np.clip(np.where(np.isfinite(width), width, LARGEST_SCALE), LEAST_SCALE, LARGEST_SCALE)
 
 
-def family_needs(runs: Runs, families: NDArray[np.bool_], target: float, *, bent: bool = False) -> Needs:
+def family_needs(runs: Runs, families: NDArray[np.bool_], target: float) -> Needs:
     """The k at which each family's worst gap reaches a target: the scaling law of the worst gap, set by set, inverted.
 
-    Families are compared by straight laws; `bent` allows the law to bend, for a family's own answer. The reference's
-    noise is no part of the intervals: halving it is part of how the worst gap is read.
+    The law may bend, as in every answer about required k (decision 0055). The interval holds the spread between sets
+    and the error of the references, pooled over configurations: it is that of whichever configuration is the worst.
     """
     worst = worst_gaps(runs, families).split  # (families, levels, sets)
     sets = worst.shape[2]
     k, ids = np.repeat(runs.k, sets), np.tile(np.arange(sets), len(runs.k))
-    fits = [fit_scaling(k, one.ravel(), ids) for one in worst]
-    rows = [(fit.foretold if bent else fit).required_k(target) for fit in fits]
+    m, count = runs.reference.shape
+    shift = runs.reference_sd / math.sqrt(count)
+    df = float(m * (count - 1)) if count > 1 else math.inf
+    levels = [level_means(k, one.ravel(), ids) for one in worst]
+    fits = [fit_levels(replace(one, shift_sd=shift, shift_df=df)) for one in levels]
+    rows = [fit.foretold.required_k(target) for fit in fits]
     ends = [(math.inf if one.high is None else one.high, one.low if one.low is not None else 1.0) for one in rows]
     return Needs(
         target,
@@ -85,7 +90,7 @@ def needs_against(pool: Pool, floors: Floors, needs: Needs, values: Floats, entr
 
     def slope(left: Pool) -> float:
         worst = worst_gaps(left.runs, left.masks).mean
-        k = fit_curves(worst, left.runs.k, floors.weights).required_k(needs.target)
+        k = fit_bent_curves(worst, left.runs.k, 1 / floors.weights).required_k(needs.target)
         return _robust_slope(_values(left, entropy), np.minimum(k, REACH * needs.largest_k))
 
     error, groups = jackknife(pool, slope)

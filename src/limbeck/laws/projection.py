@@ -181,16 +181,27 @@ def many(levels: Levels, mean: Floats, *, exponent: float | None = None) -> tupl
 
 def _each(levels: Levels, mean: Floats, exponents: Floats) -> tuple[Floats, Floats]:
     """Floor and amplitude where every data set has its own exponent."""
-    w = 1 / levels.variance
     basis = (levels.k / levels.k[0]) ** -exponents[:, None]  # (data sets, levels)
-    q = Quadratic(
-        exponents,
-        np.full(len(mean), w.sum()),
-        basis @ w,
-        basis**2 @ w,
-        mean @ w,
-        (basis * mean) @ w,
-        mean**2 @ w,
+    _, floor, amplitude = own_quadratic(exponents[:, None], basis[:, None], mean, levels.variance).minimum()
+    return floor[:, 0], amplitude[:, 0]
+
+
+def own_quadratic(exponents: Floats, basis: Floats, mean: Floats, variance: Floats) -> Quadratic:
+    """The misfit of many data sets `mean` (data sets, levels), each for laws of its own.
+
+    `basis` `(data sets, laws, levels)` is their excess over that at the smallest k, `exponents` `(data sets, laws)`; an
+    axis of one data set serves all.
+    """
+    w = 1 / variance  # (levels,)
+    s0 = float(w.sum())
+    s1, t0 = basis @ w, (mean @ w)[:, None]
+    centred, rest = basis - s1[..., None] / s0, mean - t0 / s0
+    return Quadratic(
+        exponents=exponents,
+        m00=np.full_like(s1, s0),
+        m01=s1,
+        m11=centred**2 @ w + s1**2 / s0,
+        r0=np.broadcast_to(t0, (len(mean), basis.shape[1])),
+        r1=((w * rest)[:, None] * centred).sum(2) + t0 * s1 / s0,
+        yy=(rest**2 @ w)[:, None] + t0**2 / s0,
     )
-    _, floor, amplitude = q.minimum()
-    return floor, amplitude

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from limbeck.errors import BadData
-from limbeck.laws.curves import fit_curves
+from limbeck.laws.bent_curves import fit_bent_curves
 from limbeck.laws.estimate import Estimate
 from limbeck.laws.levels import Floats, level_means, t_quantile
 
@@ -19,10 +19,12 @@ def required_ratio(
     """k_first(target) / k_second(target), paired by set: below 1 the first needs fewer samples.
 
     `first` and `second` are gaps (levels, sets) whose columns belong together (one seed, or one draw of samples to
-    start from). Each side's required k is that of its scaling law, fitted by least squares weighted by the spread
-    between sets. The interval is Student's on the logarithm, sets - 1 degrees of freedom, from the jackknife that
-    leaves out one set of *both* sides at a time (Tukey 1958): what a pair of sets shares, the reference included, drops
-    out. Nothing where a side never reaches the target; both ends open where one of the left-out fits does not.
+    start from). Each side's required k is that of its scaling law, which may bend as in every answer about required k
+    (decision 0055), fitted by least squares weighted by the spread between sets. The interval is Student's on the
+    logarithm, sets - 1 degrees of freedom, from the jackknife that leaves out one set of *both* sides at a time (Tukey
+    1958): what a pair of sets shares drops out, and so does the reference's error as far as both gaps fall equally fast
+    at the target. Nothing where a side never reaches the target; both ends open where one of the left-out fits does
+    not.
 
     Raises `BadData` for fewer than three sets or levels, or shapes that differ.
     """
@@ -53,4 +55,4 @@ def _log_required(k: Floats, gap: Floats, target: float) -> Floats:
     spread = level_means(np.repeat(k, sets), gap.ravel(), np.tile(np.arange(sets), levels))
     left_out = (gap.sum(1)[:, None] - gap) / (sets - 1)
     means = np.column_stack([gap.mean(1), left_out]).T  # (1 + sets, levels)
-    return np.log(fit_curves(means, k, float(spread.variance.min()) / spread.variance).required_k(target))
+    return np.log(fit_bent_curves(means, k, spread.variance, df=spread.df).required_k(target))

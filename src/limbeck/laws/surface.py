@@ -19,6 +19,8 @@ from limbeck.laws.projection import HIGHEST_EXPONENT, LOWEST_EXPONENT, Quadratic
 
 BEND_SD = 0.4
 """Prior standard deviation of the change of the exponent over a decade of k (decision 0055)."""
+STEEPEST = 3.0
+"""Largest bend looked at."""
 _COARSE, _FINE, _ZOOMS = 21, 9, 3  # nodes of a first grid, of finer ones, and how many of these
 
 

@@ -50,8 +50,13 @@ class Runs:
         _, _, sets, seeds = self.error.shape
         within = self.error.var(3, ddof=1).mean((0, 2)) / (sets * seeds) if seeds > 1 else np.zeros(len(self.k))
         runs = self.reference.shape[1]
-        shared = float(self.reference.var(1, ddof=1).mean()) / runs if runs > 1 else 0.0
-        return np.asarray(within + shared)
+        return np.asarray(within + self.reference_sd**2 / runs)
+
+    @property
+    def reference_sd(self) -> float:
+        """Standard deviation of one reference run, pooled over configurations; 0 where each has one."""
+        several = self.reference.shape[1] > 1
+        return float(np.sqrt(self.reference.var(1, ddof=1).mean())) if several else 0.0
 
     def among(self, names: Sequence[str]) -> Runs:
         """The same grid with some of the configurations, in the given order."""
@@ -165,7 +170,7 @@ def worst_gaps(runs: Runs, families: Masks, *, floors: Floats | None = None) -> 
         naive=np.where(families[:, :, None], mean[None], -np.inf).max(1),
         split=np.broadcast_to(split, (len(families), len(runs.k), gap.shape[2])).copy(),
         shrunk=_shrunk(mean, runs.mean_variance, families),
-        quantile=np.nanquantile(np.where(families[:, :, None], mean[None], np.nan), 1 - TAIL, axis=1),
+        quantile=_quantile(np.where(families[:, :, None], mean[None], np.inf), families.sum(1), 1 - TAIL),
         tail=np.mean(tails, axis=0),
         setter=np.where(families[:, :, None], mean[None], -np.inf).argmax(1),
     )
@@ -183,7 +188,7 @@ def worst_intervals(runs: Runs, split: Floats, level: float = 0.95) -> list[Esti
         return [Estimate.of(float(value)) for value in split.mean(1)]
     held = level_means(np.repeat(runs.k, sets), split.ravel(), np.tile(np.arange(sets), levels))
     m, count = runs.reference.shape
-    shared = float(runs.reference.var(1, ddof=1).mean()) / count if count > 1 else 0.0
+    shared = runs.reference_sd**2 / count
     own = t_quantile(level, held.df) ** 2 * held.variance
     reach = np.sqrt(own + (t_quantile(level, m * (count - 1)) ** 2 * shared if shared else 0.0))
     return [Estimate.of(float(a), float(a - b), float(a + b)) for a, b in zip(held.mean, reach, strict=True)]
@@ -204,6 +209,14 @@ def _left_halves(count: int) -> list[list[int]]:
         found = [half for half in found if len(half) == count // 2]
     step = max(1, len(found) // SPLITS)
     return [list(half) for half in found[::step]][:SPLITS]
+
+
+def _quantile(values: Floats, members: NDArray[np.int64], share: float) -> Floats:
+    """A quantile over axis 1 of the first `members` of each family's values in order, between neighbours by line."""
+    ordered, place = np.sort(values, axis=1), share * (members - 1)
+    rows, below = np.arange(len(values)), np.floor(place).astype(int)
+    low, high = ordered[rows, below], ordered[rows, np.minimum(below + 1, members - 1)]
+    return np.asarray(low + (place - below)[:, None] * (high - low))
 
 
 def _read_at_largest(chosen: Floats, read: Floats, families: Masks) -> Floats:

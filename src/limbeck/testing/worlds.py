@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from limbeck.laws.bend import decay
 from limbeck.laws.covers import Floats
 from limbeck.laws.worst import Runs
 from limbeck.streams import numpy_stream
@@ -17,7 +18,8 @@ class World:
 
     gap_a(S) = f_a + (c + s g_a(S)) k^-1/2, with g(S) a new draw for each set of a field of variance 1 and covariance
     `1 - d^2 / 2`, d^2 = 2 - 2 exp(-|x_a - x_b|^2 / 2): clusters lie at random places in `dims` dimensions, their
-    members `jitter` around them. With `identical`, every configuration has the same gap on every set.
+    members `jitter` around them. With `identical`, every configuration has the same gap on every set. With a `bend`,
+    k^-1/2 is a law whose exponent changes by so much a decade, 1/2 at the middle k and the same excess at the smallest.
     """
 
     clusters: int = 48
@@ -35,6 +37,13 @@ class World:
     scale: float = 0.25
     distance_error: float = 0.05
     identical: bool = False
+    bend: float = 0.0
+
+    def excess(self, k: Floats) -> Floats:
+        """What stands for k^-1/2."""
+        least, most = float(self.levels[0]), float(self.levels[-1])
+        falls = decay(k, least, (least * most) ** 0.5, np.array([0.5]), np.array([self.bend]))[0]
+        return np.asarray(least**-0.5 * falls)
 
     def draw(self, seed: int) -> tuple[Runs, Floats, Floats]:
         """Runs, the noisy distances that an experiment would measure, and the true ones."""
@@ -51,7 +60,7 @@ class World:
         if self.identical:
             field, floors = np.zeros_like(field), np.zeros(m)
         field = field.reshape(m, len(k), self.sets)
-        gap = floors[:, None, None] + (self.constant + self.scale * field) * k[None, :, None] ** -0.5
+        gap = floors[:, None, None] + (self.constant + self.scale * field) * self.excess(k)[None, :, None]
         error = 0.04 + gap[..., None] + self.seed_sd * random.standard_normal((*gap.shape, self.seeds))
         reference = 0.04 + self.seed_sd * random.standard_normal((m, self.references))
         true = np.sqrt(2 - 2 * covariance)
