@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
@@ -29,7 +30,8 @@ from limbeck.samples import Domain, Samples
 from limbeck.states.experts import train_expert
 from limbeck.store import read_record
 from limbeck.streams import derive, stream
-from limbeck.study.work import load_set
+from limbeck.study import StudyFolder
+from limbeck.study.work import load_set, run_cell
 from limbeck.synthetic import SyntheticSet
 from limbeck.testing.blobs import blobs
 from limbeck.testing.methods import tiny
@@ -318,6 +320,26 @@ def test_a_study_trains_a_teacher_once_for_all_methods_and_finds_the_same_sets(t
             )  # fmt: skip
             assert made.labeller is not None
             assert made.digest == alone.digest
+
+
+def test_a_study_knows_its_own_network_where_it_labels_a_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that only trains on the set has to import the teacher's code, which the set alone could not ask for."""
+    own = "def net(shape, classes):\n    from torch import nn\n    size = shape[0] * shape[1] * shape[2]\n"
+    own += "    return nn.Sequential(nn.Flatten(), nn.Linear(size, classes))\n"
+    (tmp_path / "labelling_net.py").write_text(own)
+    monkeypatch.syspath_prepend(tmp_path)
+    methods = ["random(labels=teacher, teachers=1, teacher_epochs=1)"]
+    changes: dict[str, Any] = {"distill_configuration": "labelling_net:net/sgd/none/constant(steps=2)"}
+    folder = opened(tmp_path, methods=methods, per_class=[2], sets=1, **changes)
+    later = []
+    for cell in folder.cells():
+        later.append(cell) if cell.kind == "evaluate" else run_cell(folder, cell)
+    monkeypatch.delitem(sys.modules, "labelling_net")
+    made = load_set(folder, later[0].needs[0])
+    with pytest.raises(NotTrusted):
+        made.samples()
+    elsewhere = StudyFolder(folder.path)  # as another process opens it
+    assert all("failed" not in run_cell(elsewhere, cell) for cell in later)
 
 
 def test_a_labeller_in_double_precision_is_the_same_function() -> None:

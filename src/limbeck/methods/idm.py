@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -22,7 +22,7 @@ class IDM(Matching):
     of which are trained for ten batches of real samples at each step, a new one entering every `renew`; and the
     synthetic samples' cross-entropy is added, weighed by `calibration` times the network's accuracy on the real batch
     (the paper's weight of 0.5 is on percent; the released code takes its accuracy in training). Features are DM's
-    flattened map, where the released code takes the one before the last pooling.
+    flattened map; with `features=map` the last map before pooling, as in the released code.
     """
 
     paper: ClassVar[str] = "zhao2023idm"
@@ -30,6 +30,8 @@ class IDM(Matching):
     states_name: ClassVar[str] = "real-path(queue)"
     cost: ClassVar[str] = "as dm with k x factor^2; 20 training steps on real samples"
     trial: ClassVar[Mapping[str, Any]] = {"lr_pixels": 0.01}
+
+    later: ClassVar[frozenset[str]] = Matching.later | {"features"}
 
     steps: int = Field(20000, gt=0)
     lr_pixels: float = Field(0.2, gt=0)
@@ -40,9 +42,10 @@ class IDM(Matching):
     trained: int = Field(2, gt=0)
     passes: int = Field(10, ge=0)
     calibration: float = Field(50.0, ge=0)
+    features: Literal["pooled", "map"] = "pooled"
 
     def surrogate(self) -> Distribution:
-        return Distribution(calibration=self.calibration)
+        return Distribution(calibration=self.calibration, features=self.features)
 
     def states(self, per_class: int) -> RealPath:
         return RealPath(networks=self.networks, renew=self.renew, trained=self.trained, passes=self.passes)

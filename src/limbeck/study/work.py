@@ -152,7 +152,9 @@ def _evaluate(folder: StudyFolder, cell: Cell) -> dict[str, Any]:
     from limbeck.evaluation import evaluate
     from limbeck.variants import make
 
-    make("methods", cell.payload["method"])  # the study's own code, if it is that, may have stored the set its own way
+    # The study's own code, if it is that, may have stored the set its own way, or be the network that labels it.
+    make("methods", cell.payload["method"])
+    assert folder.study.distilled.architecture
     made = load_set(folder, cell.payload["distill"])
     rows = evaluate(made, cell.payload["configuration"], _source(cell), cell.payload["seeds"], device=_device(cell))
     return {"rows": _finite(rows), "k": made.k, "bytes": made.bytes}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -59,13 +60,14 @@ class Surrogate(Variant):
         """The scalar measure, differentiable in the synthetic samples and the learned tensors."""
 
 
-def real_features(moment: Moment, real: Samples) -> tuple[Tensor, Tensor]:
-    """The features and logits of real samples, without a graph, in pieces that stay in a cache."""
+def real_features(
+    moment: Moment, real: Samples, see: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None
+) -> tuple[Tensor, Tensor]:
+    """The features and logits of real samples, without a graph, in pieces that stay in a cache; `see` makes others."""
     network, state = moment.dynamics.network, moment.state
+    see = see or partial(network.features_and_logits, state.vector, state.buffers)
     with torch.no_grad():
-        parts = [
-            network.features_and_logits(state.vector, state.buffers, x) for x in real.x.split(network.piece(real.x))
-        ]
+        parts = [see(x) for x in real.x.split(network.piece(real.x))]
     features, logits = (torch.cat(part) for part in zip(*parts, strict=True))
     return features, logits
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 from pydantic import Field
@@ -16,12 +17,14 @@ class Distribution(Surrogate):
     """Distance between the class-wise distributions of features (Zhao & Bilen 2023).
 
     `mean`: sum over classes c of |mean f(real of c) - mean f(synthetic of c)|^2, with f the input of the network's
-    last linear layer. All classes share one forward pass. To it `calibration` adds its product with the network's
+    last linear layer, or with `features=map` the outputs of its last activation functions, which pooling has not
+    averaged yet. All classes share one forward pass. To it `calibration` adds its product with the network's
     accuracy on the real samples and the mean cross-entropy of the synthetic ones (Zhao et al. 2023).
     """
 
     statistic: Literal["mean"] = "mean"
     calibration: float = Field(0.0, ge=0)
+    features: Literal["pooled", "map"] = "pooled"
 
     @property
     def zero_at_data(self) -> bool:
@@ -32,11 +35,18 @@ class Distribution(Surrogate):
         return self.calibration > 0
 
     def value(self, moment: Moment, synthetic: Samples, real: Samples) -> Tensor:
-        network, state = moment.dynamics.network, moment.state
-        target, answers = real_features(moment, real)
-        features, logits = network.features_and_logits(state.vector.detach(), state.buffers, synthetic.x)
+        target, answers = real_features(moment, real, partial(self._seen, moment))
+        features, logits = self._seen(moment, synthetic.x)
         (distance,) = differences([class_means(features, synthetic)], [class_means(target, real)], synthetic)
         if not self.calibration:
             return distance
         accuracy = (answers.argmax(1) == real.group).to(distance.dtype).mean()
         return distance + self.calibration * accuracy * soft_cross_entropy(logits, synthetic.y)
+
+    def _seen(self, moment: Moment, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (n, d) and logits."""
+        network, vector, buffers = moment.dynamics.network, moment.state.vector.detach(), moment.state.buffers
+        if self.features == "pooled":
+            return network.features_and_logits(vector, buffers, x)
+        layers, logits = network.activations(vector, buffers, x)
+        return layers[-1].flatten(1), logits
