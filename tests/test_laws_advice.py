@@ -10,6 +10,7 @@ import pytest
 
 from limbeck.laws import fit_scaling
 from limbeck.laws.advice import Guidance, advise, classes_of, meeting_k
+from limbeck.laws.cloud import cloud
 from limbeck.planner import plan
 from worlds import Rows, World
 
@@ -91,8 +92,39 @@ def test_the_meeting_k_holds_the_truth() -> None:
         for place, world in enumerate([World(floor=0.11, constant=0.1, sets=5), World(constant=1.0, sets=5)]):
             k, gap, sets, _ = world.draw(100 * drawn + place)
             fits.append(fit_scaling(k, gap, sets, reference_errors=(0.001, 50)))
-        held.append(meeting_k(fits[0], fits[1], 0.12).covers(506.25))
+        held.append(meeting_k(fits[0], fits[1]).covers(506.25))
     assert np.mean(held) >= 0.95 - 3 * math.sqrt(0.95 * 0.05 / 40)
+
+
+def test_a_cloud_is_as_wide_as_the_law_is_unknown() -> None:
+    """Its spread of gap(k) is that of the fit's own interval, without the reference's error."""
+    k, gap, sets, _ = World(set_sd=0.006, seed_sd=0.006).draw(4)
+    found = fit_scaling(k, gap, sets)
+    drawn = cloud(found, np.array([200.0]), draws=2000)
+    assert found.foretold.gap(200).width == pytest.approx(4 * float(drawn.std()), rel=0.35)
+
+
+def test_the_error_of_the_shared_reference_cancels() -> None:
+    """However noisy it is: counted for each law apart, it made the low end 33 instead of 338."""
+    ends = []
+    for reference in (0.0, 0.02):
+        fits = []
+        for place, constant in enumerate((0.15, 0.3)):
+            random = np.random.default_rng(place)
+            k = np.repeat(np.array([10.0, 20, 50, 100, 200, 500]), 4)
+            gap = 0.06 + constant * (k / 10) ** -0.7 + 0.004 * random.standard_normal(len(k))
+            fits.append(fit_scaling(k, gap, np.tile(np.arange(4), 6), reference_errors=(reference, 4.0)))
+        ends.append(meeting_k(fits[0], fits[1]))
+    assert ends[0].low == pytest.approx(ends[1].low, rel=0.05)
+    assert ends[0].covers(479)
+
+
+def test_an_open_end_is_no_advice() -> None:
+    """Where draws do not all meet within reach, random is named as a chance and not as what to take."""
+    found = of("dm", rows(World(constant=1.0), World(floor=0.10, constant=0.6)), 0.12)
+    assert found.meets_random_k is not None
+    assert (found.meets_random_k.high is None) == ("random_may_do" in codes(found))
+    assert (found.meets_random_k.high is not None) == ("take_random" in codes(found))
 
 
 def test_classes_are_read_where_they_are_clear() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -265,11 +266,14 @@ def test_a_budget_buys_whole_samples_and_the_answer_says_the_gap_there(limbeck: 
 def test_lower_the_floor_where_the_curve_is_flat_and_raise_k_where_it_is_steep() -> None:
     found = fit(QUIET, 11)
     assert floor_versus_k(found, 10).advice == "raise k"
-    flat = floor_versus_k(found, 1e5)
+    high = fit(replace(QUIET, floor=0.3), 11)
+    flat, law = floor_versus_k(high, 500), high.foretold
     assert flat.advice == "lower the floor"
-    assert flat.lower_floor.estimate == pytest.approx(0.1 * found.best.floor)
-    ratio = 1e4**-found.best.exponent
-    assert flat.double_k.estimate == pytest.approx(found.best.amplitude * ratio * (1 - 2**-found.best.exponent))
+    assert flat.double_k.estimate == pytest.approx(law.gap(500).estimate - law.gap(1000).estimate)
+    assert flat.double_k.covers(0.6 * 500**-0.5 * (1 - 2**-0.5))
+    assert flat.lower_floor.covers(0.03)
+    held = fit_scaling(*QUIET.draw(11)[:3], exponent=0.5)
+    assert floor_versus_k(held, 500).lower_floor.estimate == pytest.approx(0.1 * held.best.floor)
 
 
 def test_required_k_says_what_it_is_worth() -> None:

@@ -17,7 +17,6 @@ from faked import distilled
 from limbeck.campaign import Campaign, Goal, Law, pursue, read_budget, read_until
 from limbeck.errors import BadSetting
 from limbeck.laws import Estimate, ScalingFit, fit_scaling
-from limbeck.laws.cloud import cloud
 from limbeck.laws.outlook import Outlook, Reading, outlook
 from limbeck.laws.planning import Candidate, choose, new_reference, new_seed, new_set
 from limbeck.laws.projection import quadratic
@@ -113,13 +112,6 @@ def test_a_tenth_is_drawn_evenly_and_the_choice_is_repeatable() -> None:
     picks = choose([about], silent, 500, seed=3)
     assert abs(sum(pick.even for pick in picks) - 50) <= 3 * math.sqrt(500 * 0.09)
     assert choose([about], silent, 20, seed=3) == picks[:20]
-
-
-def test_a_cloud_is_as_wide_as_the_law_is_unknown() -> None:
-    """Its spread of gap(k) is that of the fit's own interval, with the reference's error in."""
-    found = fit(World(set_sd=0.006, seed_sd=0.006), 4)
-    about = cloud(found, draws=4000)
-    assert found.gap(200).width == pytest.approx(4 * float((about.gap([200.0])[0] - about.shift).std()), rel=0.35)
 
 
 def test_noise_of_sets_and_seeds_follows_from_the_components() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from limbeck.errors import BadData
-from limbeck.laws.cloud import Cloud, cloud
+from limbeck.laws.cloud import cloud
 from limbeck.laws.decisions import DECIDED, REACH, floor_versus_k, required_k
 from limbeck.laws.diagnostics import reference_share
 from limbeck.laws.estimate import Estimate
@@ -93,7 +93,7 @@ def _guidance(
     method: str, configuration: str, fit: ScalingFit, other: ScalingFit | None, gap: float, classes: int | None
 ) -> Guidance:
     need = required_k(fit, gap).k
-    meets = meeting_k(fit, other, gap) if other is not None else None
+    meets = meeting_k(fit, other) if other is not None else None
     said = [*_reach(fit, fit if method == RANDOM else other, gap), *_precision(fit, need), *_random(fit, meets)]
     advice = tuple(Advice(method, configuration, code, message) for code, message in said)
     enough = float(math.ceil(need.high)) if need.high is not None else None
@@ -111,16 +111,17 @@ def _reach(fit: ScalingFit, other: ScalingFit | None, gap: float) -> list[tuple[
     """Raise k or lower the floor, by what each would gain; whose floor it is, by random's."""
     need, chance = required_k(fit, gap).k, fit.foretold.unreachable(gap)
     if need.estimate is None or chance >= DECIDED:
+        floor = fit.foretold.lowest_gap.text(2)
         sure = f"with confidence {100 * chance:.0f} %"
         if other is not None and other.foretold.unreachable(gap) >= 0.5:
-            own = "" if other is fit else f", and that of random samples ({other.floor.text(2)}) is too"
+            own = "" if other is fit else f", and that of random samples ({other.foretold.lowest_gap.text(2)}) is too"
             message = (
-                f"Train longer or change the configuration: the floor {fit.floor.text(2)} is above the target, {sure}"
-                f"{own}, so it is hardly the method's."
+                f"Train longer or change the configuration: the floor {floor} is above the target, {sure}{own}, so it "
+                "is hardly the method's."
             )
             return [("train_longer", message)]
         message = (
-            f"Lower the floor: it is {fit.floor.text(2)}, above the target, {sure}; more samples do not help. Distil "
+            f"Lower the floor: it is {floor}, above the target, {sure}; more samples do not help. Distil "
             "longer or by another method, and see whether the training itself is long enough."
         )
         return [("lower_floor", message)]
@@ -154,28 +155,34 @@ def _precision(fit: ScalingFit, need: Estimate) -> list[tuple[str, str]]:
 
 
 def _random(fit: ScalingFit, meets: Estimate | None) -> list[tuple[str, str]]:
-    """Where distilling stops paying."""
+    """Where distilling stops paying: said of the k from which all of the interval says so, and else as a guess."""
     if meets is None or meets.estimate is None:
         return []
-    if meets.estimate <= fit.smallest_k:
+    if meets.high is not None and meets.high <= fit.smallest_k:
         return [("take_random", "Take random real samples: nowhere do they do more than a point worse.")]
-    message = f"Beyond k = {meets.text(3, whole=True)} take random real samples: there they do less than a point worse."
-    return [("take_random", message)]
+    if meets.high is not None:
+        message = (
+            f"Beyond k = {meets.high:,.0f} take random real samples: from about {meets.text(3, whole=True)} on they do "
+            "less than a point worse."
+        )
+        return [("take_random", message)]
+    message = (
+        f"Random real samples may do less than a point worse from about k = {meets.text(3, whole=True)} on; these runs "
+        "do not tell for sure."
+    )
+    return [("random_may_do", message)]
 
 
-def meeting_k(fit: ScalingFit, other: ScalingFit, gap: float, *, margin: float = INDIFFERENT) -> Estimate:
+def meeting_k(fit: ScalingFit, other: ScalingFit, *, margin: float = INDIFFERENT) -> Estimate:
     """The least k from which a law stays within `margin` of the gap of another (random's), by draws of both laws.
 
-    An estimate of None: not up to ten times the largest k. Both laws share the reference, whose error cancels.
+    Laws may bend. An estimate of None: not up to ten times the largest k. Both are of gaps to one reference, whose
+    error cancels.
     """
-    own, reach = cloud(fit, seed=1), REACH * max(fit.largest_k, other.largest_k)
+    reach = REACH * max(fit.largest_k, other.largest_k)
     ks = np.geomspace(max(fit.smallest_k, other.smallest_k), reach, _GRID)
-
-    def last_better(a: Cloud, b: Cloud) -> Any:
-        better = (b.gap(ks) - b.shift) - (a.gap(ks) - a.shift) > margin  # (k, draws)
-        last = np.where(better.any(0), len(ks) - 1 - np.argmax(better[::-1], axis=0), -1)
-        return np.append(ks, np.inf)[np.minimum(last + 1, len(ks))]
-
-    found = last_better(own, cloud(other, seed=2))
+    better = cloud(other, ks, seed=2) - cloud(fit, ks, seed=1) > margin  # (draws, k)
+    last = np.where(better.any(1), len(ks) - 1 - np.argmax(better[:, ::-1], axis=1), -1)
+    found = np.append(ks, np.inf)[np.minimum(last + 1, len(ks))]
     low, middle, high = np.quantile(found, (0.025, 0.5, 0.975), method="nearest")
     return Estimate.of(float(middle), float(low), float(high))

@@ -12,8 +12,8 @@ from limbeck.laws.projection import HIGHEST_EXPONENT, LOWEST_EXPONENT, own_quadr
 from limbeck.laws.surface import BEND_SD, STEEPEST
 
 LEVEL = 0.95  # of the intervals beside which the prior of the bend is weighed
-_FIRST, _FINER = (33, 31), (9, 9)  # nodes (exponents, bends) of the first grid and of finer ones
-_ZOOMS = 5
+_FIRST, _FINER = (21, 31), (9, 9)  # nodes (exponents, bends) of the first grid and of finer ones
+_ZOOMS, _REACH = 8, 2  # finer grids, and how many nodes about the best they span: exponent and bend go together
 
 
 def fit_bent_curves(gaps: Floats, k: Floats, variance: Floats, *, df: float = math.inf) -> BentLaws:
@@ -44,7 +44,7 @@ def _between(ends: Floats, count: int) -> Floats:
 
 
 def _about(nodes: Floats, place: np.ndarray) -> Floats:
-    """The neighbours of each curve's best node, `(curves, 2)`."""
-    rows = np.arange(len(nodes))
-    last = nodes.shape[1] - 1
-    return np.stack([nodes[rows, np.maximum(place - 1, 0)], nodes[rows, np.minimum(place + 1, last)]], 1)
+    """The nodes on both sides of each curve's best one, `(curves, 2)`."""
+    rows, last = np.arange(len(nodes)), nodes.shape[1] - 1
+    ends = np.maximum(place - _REACH, 0), np.minimum(place + _REACH, last)
+    return np.stack([nodes[rows, end] for end in ends], 1)

@@ -10,6 +10,7 @@ data decide, beyond them the doubt grows with the square of the distance in deca
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,13 +37,18 @@ class BentFit:
     best: BentLaws  # one law
     plausible: BentLaws  # outline of the profile set
 
+    def estimate_of(self, functional: Callable[[BentLaws], Floats]) -> Estimate:
+        """Anything of a law with its interval: the range over all laws that are not rejected."""
+        values = functional(self.plausible)
+        return Estimate.of(float(functional(self.best)[0]), float(values.min()), float(values.max()))
+
     def gap(self, k: float) -> Estimate:
         """The gap at k of the average distilled set, without the noise of one run."""
-        return _range(self.best.gap(k), self.plausible.gap(k))
+        return self.estimate_of(lambda laws: laws.gap(k))
 
     def required_k(self, target: float) -> Estimate:
         """The k at which a gap is reached; without an upper end where a law that is not rejected never reaches it."""
-        return _range(self.best.required_k(target), self.plausible.required_k(target))
+        return self.estimate_of(lambda laws: laws.required_k(target))
 
     @property
     def lowest_gap(self) -> Estimate:
@@ -52,7 +58,7 @@ class BentFit:
     @property
     def bend(self) -> Estimate:
         """beta, the change of the exponent over a decade of k, as the data and the prior have it."""
-        return _range(self.best.bend, self.plausible.bend)
+        return self.estimate_of(lambda laws: laws.bend)
 
     def unreachable(self, target: float) -> float:
         """One-sided confidence that no k reaches the target: `T_df(sign sqrt(change of the misfit))`."""
@@ -88,7 +94,3 @@ def fit_bent(profile: Profile, level: float) -> BentFit:
         *ends,
     )
     return BentFit(surface, misfit, best, outlined)
-
-
-def _range(best: Floats, values: Floats) -> Estimate:
-    return Estimate.of(float(best[0]), float(values.min()), float(values.max()))

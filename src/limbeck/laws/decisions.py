@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from limbeck.errors import BadData
+from limbeck.laws.bent_fit import BentFit
 from limbeck.laws.estimate import Estimate
 from limbeck.laws.notes import Code, Note
 from limbeck.laws.scaling import ScalingFit
@@ -92,13 +93,14 @@ class FloorVersusK:
 
 
 def floor_versus_k(fit: ScalingFit, k: float, share: float = 0.1) -> FloorVersusK:
-    """Compare `share f` with `a ((k/k_min)^-alpha - (2k/k_min)^-alpha)`; undecided where the difference holds zero."""
-    ratio = k / fit.smallest_k
-    floor_gain = fit.estimate_of(lambda exponent, floor, amplitude: share * floor)
-    k_gain = fit.estimate_of(lambda exponent, floor, amplitude: amplitude * ratio**-exponent * (1 - 2.0**-exponent))
-    difference = fit.estimate_of(
-        lambda exponent, floor, amplitude: share * floor - amplitude * ratio**-exponent * (1 - 2.0**-exponent)
-    )
+    """Compare `share f` with `gap(k) - gap(2k)`, of laws that may bend; undecided where the difference holds zero."""
+    law = fit.foretold
+    if isinstance(law, BentFit):
+        floor_gain = law.estimate_of(lambda laws: share * laws.floor)
+        k_gain = law.estimate_of(lambda laws: laws.gap(k) - laws.gap(2 * k))
+        difference = law.estimate_of(lambda laws: share * laws.floor - laws.gap(k) + laws.gap(2 * k))
+    else:
+        floor_gain, k_gain, difference = _straight_gains(law, k / law.smallest_k, share)
     if difference.low is not None and difference.low > 0:
         advice = "lower the floor"
     elif difference.high is not None and difference.high < 0:
@@ -106,6 +108,17 @@ def floor_versus_k(fit: ScalingFit, k: float, share: float = 0.1) -> FloorVersus
     else:
         advice = "undecided"
     return FloorVersusK(k, floor_gain, k_gain, advice)
+
+
+def _straight_gains(fit: ScalingFit, ratio: float, share: float) -> tuple[Estimate, Estimate, Estimate]:
+    """`share f`, `a (ratio^-alpha - (2 ratio)^-alpha)`, and the first less the second."""
+    return (
+        fit.estimate_of(lambda exponent, floor, amplitude: share * floor),
+        fit.estimate_of(lambda exponent, floor, amplitude: amplitude * ratio**-exponent * (1 - 2.0**-exponent)),
+        fit.estimate_of(
+            lambda exponent, floor, amplitude: share * floor - amplitude * ratio**-exponent * (1 - 2.0**-exponent)
+        ),
+    )
 
 
 @dataclass(frozen=True)

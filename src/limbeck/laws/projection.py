@@ -202,6 +202,6 @@ def own_quadratic(exponents: Floats, basis: Floats, mean: Floats, variance: Floa
         m01=s1,
         m11=centred**2 @ w + s1**2 / s0,
         r0=np.broadcast_to(t0, (len(mean), basis.shape[1])),
-        r1=((w * rest)[:, None] * centred).sum(2) + t0 * s1 / s0,
+        r1=np.matmul(centred, (w * rest)[..., None])[..., 0] + t0 * s1 / s0,
         yy=(rest**2 @ w)[:, None] + t0**2 / s0,
     )
