@@ -98,7 +98,7 @@ def test_defaults_written_out_are_the_same_variant() -> None:
         ("methods", "kmeans", "Did you mean 'k-means'?"),
         ("methods", "dm(step=3)", "dm has no setting 'step'. Did you mean 'steps'?"),
         ("methods", "dm(steps=none)", "dm: steps='none' is refused"),
-        ("methods", "dm(steps=-1)", "greater than 0"),
+        ("methods", "dm(steps=-1)", "it must be above 0"),
         ("methods", "dm(steps)", "'steps' in 'dm(steps)' is no setting. Write setting=value."),
         ("methods", "dm(steps=1, steps=2)", "'steps' is given twice"),
         ("methods", "dm(", "can't be read"),
@@ -196,7 +196,7 @@ def test_every_setting_is_part_of_the_digest() -> None:
         ("mlp/sdg", "'sdg' in 'mlp/sdg' is no optimizer, augmentation, schedule or domain. Did you mean 'sgd'?"),
         ("mlp/sgd/adam", "names two optimizers: 'sgd' and 'adam'. Keep one."),
         ("mlp/cosine/step", "names two schedules"),
-        ("mlp(width=0)", "greater than or equal to 1"),
+        ("mlp(width=0)", "it must be at least 1"),
         ("mlp(with=3)", "Did you mean 'width'?"),
     ],
 )

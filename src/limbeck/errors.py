@@ -3,9 +3,29 @@
 from __future__ import annotations
 
 import difflib
+import re
+import sysconfig
+import traceback
 from collections.abc import Iterable
+from pathlib import Path
 
 LISTED = 40  # known names in one message
+HOME = str(Path(__file__).parent)
+LIBRARIES = ("<", *{sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+PLAIN = {
+    r"Input should be greater than or equal to (\S+)": r"must be at least \1",
+    r"Input should be greater than (\S+)": r"must be above \1",
+    r"Input should be less than or equal to (\S+)": r"must be at most \1",
+    r"Input should be less than (\S+)": r"must be below \1",
+    r"Input should be a valid integer.*": "must be a whole number",
+    r"Input should be a (valid|finite) number.*": "must be a number",
+    r"Input should be a valid boolean.*": "must be true or false",
+    r"Input should be a valid string.*": "must be a text",
+    r"Input should be a valid (tuple|list).*": "must be a list",
+    r"Input should be ('.*)": r"must be \1",
+    r"(Tuple|List) should have at least 1 item.*": "must not be empty",
+}
+"""How parsers of settings and options say things, and how that is said here."""
 
 
 class LimbeckError(Exception):
@@ -66,6 +86,30 @@ class Interrupted(LimbeckError):
     """Stopped by the user; what was done is kept."""
 
     exit_code = 130
+
+
+def plainly(message: str) -> str:
+    """What a parser says of a value, in the words of the documentation; as it is where it is none of the usual."""
+    for said, plain in PLAIN.items():
+        message = re.sub(said, plain, message)
+    return message.removeprefix("Value error, ").rstrip(".")
+
+
+def own_frames(error: BaseException) -> list[traceback.FrameSummary]:
+    """The lines of the user's own code that limbeck was calling, outermost first; none for a mistake of other code."""
+    frames = traceback.extract_tb(error.__traceback__)
+    first = next((place for place, frame in enumerate(frames) if frame.filename.startswith(HOME)), len(frames))
+    return [
+        frame
+        for frame in frames[first:]
+        if not frame.filename.startswith((HOME, *LIBRARIES))
+        and not {"site-packages", "dist-packages"} & set(Path(frame.filename).parts)
+    ]
+
+
+def place(frame: traceback.FrameSummary) -> str:
+    """`mine.py, line 12, in network`."""
+    return f"{Path(frame.filename).name}, line {frame.lineno}, in {frame.name}"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from limbeck import __version__
 from limbeck.configuration import Configuration
 from limbeck.digest import digest
-from limbeck.errors import BadData
+from limbeck.errors import BadData, Diverged
 from limbeck.export import pixels, sheet_png
 from limbeck.laws import answer
 from limbeck.laws.coverage_answer import coverage_answer
@@ -73,7 +73,8 @@ def discrepancies(
 ) -> list[dict[str, Any]]:
     """The rows of `laws.interchange_answer`: every finished set of a study, trained on under all its configurations.
 
-    Every `every`-th step of each training is measured. Rows are kept in the study's folder and measured once.
+    Every `every`-th step of each training is measured. Rows are kept in the study's folder and measured once. Of a
+    training that diverges no row is returned; `on_done` is told of it, with `failed`, its reason.
     """
     study, finished = folder.study, folder.finished()
     source, rows = load_source(study.source), []
@@ -88,13 +89,19 @@ def discrepancies(
             asked = [made.digest, configuration.digest, source.digest, cell.payload["set"], every]
             path = folder.path / "discrepancies" / f"{digest(asked)}.json"
             if not path.exists():
-                ground = _ground(folder, source, configuration, device)
                 seed = int(cell.payload["set"])
-                found = measure_set(made, source, configuration, ground, seed, every=every, device=device)
+                found: dict[str, Any]
+                try:
+                    ground = _ground(folder, source, configuration, device)
+                    found = dict(measure_set(made, source, configuration, ground, seed, every=every, device=device))
+                except Diverged as error:
+                    found = {"failed": str(error)}
                 write_record(path, found)
-            rows.append({**head, "configuration": configuration.spec, **read_record(path)})
+            row = {**head, "configuration": configuration.spec, **read_record(path)}
+            if "failed" not in row:
+                rows.append(row)
             if on_done:
-                on_done(rows[-1])
+                on_done(row)
     return rows
 
 

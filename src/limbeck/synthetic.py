@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from limbeck.digest import digest
-from limbeck.errors import BadData, BadSetting, CorruptFile
+from limbeck.errors import BadData, BadSetting, CorruptFile, MissingData
 from limbeck.labeller import PREFIX, SETTINGS, Labeller, labelled
 from limbeck.samples import Domain, Samples
 from limbeck.store import read_tensors, tensor_digest, write_tensors
@@ -131,7 +131,12 @@ class SyntheticSet:
     @classmethod
     def load(cls, folder: Path | str, name: str = "set") -> SyntheticSet:
         """Read a set. Raises `MissingData`, or `CorruptFile` where a bit differs from what was written."""
-        tensors, about = read_tensors(Path(folder), name)
+        place = Path(folder)
+        if not (place / f"{name}.json").exists() and not (place / f"{name}.safetensors").exists():
+            what = "is no folder" if place.is_file() else "holds no set" if place.is_dir() else "is not there"
+            beside = " but a study, whose results `limbeck study table` shows" * (place / "study.json").exists()
+            raise MissingData(f"{folder} {what}{beside}. Give the folder that `limbeck distill` or `import` made.")
+        tensors, about = read_tensors(place, name)
         if about.get("kind") != "synthetic set":
             raise BadData(f"{folder} holds no synthetic set but {about.get('kind', 'something else')}.")
         if about.get("format", 0) > FORMAT:

@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from limbeck.errors import BadSetting, UnknownName, nearest
+from limbeck.errors import BadSetting, UnknownName, nearest, own_frames, plainly
 from limbeck.trust import check_trusted
 
 _FORM = re.compile(r"^(?P<name>[A-Za-z0-9_.:\-]+)\s*(?:\((?P<settings>.*)\))?$", re.DOTALL)
@@ -218,7 +218,8 @@ def build(variant: type[Variant], settings: dict[str, Any], text: str = "") -> V
             elif problem["type"] == "missing":
                 reasons.append(f"{variant.variant_name()} needs '{key}'.")
             else:
-                why = problem["msg"].removeprefix("Value error, ")
+                why = plainly(problem["msg"])
+                why = f"it {why}" if why.startswith("must ") else why
                 reasons.append(f"{variant.variant_name()}: {key}={problem['input']!r} is refused: {why}.")
         raise BadSetting(" ".join(reasons) + (f" (in '{text}')" if text else "")) from None
 
@@ -234,7 +235,12 @@ def resolve_function(name: str) -> Any:
         sys.path.append(os.getcwd())  # last, so that no file of the user's own hides a package
     try:
         module = importlib.import_module(module_name)
+    except SyntaxError as error:
+        where = f"{os.path.basename(error.filename or module_name)}, line {error.lineno}"
+        raise BadSetting(f"module '{module_name}' can't be read: {error.msg} ({where}). Mend it.") from None
     except (ImportError, TypeError, ValueError) as error:  # the latter two for "" and for ".name"
+        if own_frames(error):
+            raise
         raise UnknownName(
             f"module '{module_name}' can't be imported ({error}). Install it or run where Python can find it."
         ) from None

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from limbeck.errors import BadData
+from limbeck.errors import BadData, own_frames, place
 from limbeck.samples import Domain
 from limbeck.variants import Variant, resolve_function
 
@@ -98,7 +98,33 @@ class OwnArchitecture(Architecture):
         network = resolve_function(self.function)(domain.shape, domain.classes, **dict(self.settings))
         if not isinstance(network, nn.Module):
             raise BadData(f"{self.function} returned {type(network).__name__}; it must return a torch.nn.Module.")
+        if (self.spec, domain) not in TRIED:
+            _try(self.spec, network, domain)
+            TRIED.add((self.spec, domain))
         return network
+
+
+TRIED: set[tuple[str, Domain]] = set()
+"""Networks of the user's own that were called once, so that a mistake shows before hours of work."""
+
+
+def _try(name: str, network: nn.Module, domain: Domain) -> None:
+    """Raise `BadData` unless the network makes logits (2, classes) of samples (2, *shape)."""
+    training, shape = network.training, (2, *domain.shape)
+    try:
+        with torch.no_grad():
+            logits = network.eval()(torch.zeros(shape))
+    except Exception as error:  # whatever it raises
+        frames = own_frames(error)
+        where = f" ({place(frames[-1])}: {frames[-1].line})" if frames else ""
+        raise BadData(f"the network of {name} can't be called on samples {shape}: {error}{where}. Mend it.") from error
+    network.train(training)
+    made = tuple(getattr(logits, "shape", ())) or type(logits).__name__
+    if made != (2, domain.classes):
+        raise BadData(
+            f"the network of {name} makes {made} of samples {shape}; it must make logits {(2, domain.classes)}, one "
+            "a class."
+        )
 
 
 def from_function(name: str, settings: dict[str, Any]) -> OwnArchitecture:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from limbeck import __version__
-from limbeck.errors import LimbeckError
 from limbeck.trust import trusting
 
+DEBUG = "--debug"
+STOPPED = 130  # the exit code of what Ctrl-C has ended
 VERBS = (
     *("distill", "import", "show", "export", "evaluate", "measure"),
     *("study", "plan", "report", "laws", "interchange", "coverage", "list", "verify"),
@@ -48,6 +50,9 @@ def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
     ] = False,
+    debug: Annotated[
+        bool, typer.Option(DEBUG, help="Show the whole traceback of a mistake; stands anywhere in the line.")
+    ] = False,
 ) -> None:
     pass
 
@@ -55,17 +60,26 @@ def _options(
 def main() -> None:
     """Entry point: a user's mistake is one paragraph on standard error and exit code 2, never a traceback."""
     from limbeck.cli import covering, making, measuring, reading, studying  # noqa: F401  (importing registers verbs)
+    from limbeck.cli.mistakes import told
 
+    words = [word for word in sys.argv[1:] if word != DEBUG]
     try:
-        with trusting(*sys.argv[1:]):
-            app()
-    except LimbeckError as error:
-        typer.echo(f"limbeck: {error}", err=True)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+        with trusting(*words):
+            if (code := app(words, prog_name="limbeck", standalone_mode=False)) == STOPPED:
+                raise KeyboardInterrupt  # typer has swallowed it
+            sys.exit(code)
+    except (KeyboardInterrupt, typer.Abort):
         typer.echo("limbeck: stopped. Finished work is kept; run the same command to go on.", err=True)
-        sys.exit(130)
+        sys.exit(STOPPED)
     except BrokenPipeError:
         # The reader (head, less) went away: nothing is wrong, and Python must not complain about it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except Exception as error:
+        said = told(error)
+        if said is None or DEBUG in sys.argv:
+            traceback.print_exc()
+        if said is None:
+            sys.exit(1)
+        typer.echo(f"limbeck: {said}", err=True)
+        sys.exit(getattr(error, "exit_code", 2))

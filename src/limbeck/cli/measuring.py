@@ -110,7 +110,8 @@ def interchange(
 
 def _tell(row: dict[str, Any]) -> None:
     head = f"{row['method']}, k = {row['k']}, set {row['set']} under {row['configuration']}"
-    print(f"{head}: A^2 = {row['discrepancy']:.3g}", file=sys.stderr)
+    said = f"FAILED: {row['failed']}" if "failed" in row else f"A^2 = {row['discrepancy']:.3g}"
+    print(f"{head}: {said}", file=sys.stderr)
 
 
 def _line(one: dict[str, Any]) -> dict[str, Any]:

@@ -68,7 +68,9 @@ def law_name(held: Mapping[str, Any]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`45 s`, `3 min 20 s`, `2 h 05 min`."""
+    """`12 ms`, `45 s`, `3 min 20 s`, `2 h 05 min`."""
+    if 0 < seconds < 0.095:
+        return f"{1000 * seconds:.2g} ms"
     if seconds < 100:
         return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
     minutes = int(seconds // 60)

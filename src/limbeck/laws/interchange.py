@@ -174,7 +174,7 @@ def leave_one_method_out(
     """R^2 of each method's gaps, predicted from the other methods' by x, by log k, and by both, configurations apart.
 
     1 - sum (y - prediction)^2 / sum (y - own mean of the configuration)^2: below 0 is worse than the method's own mean.
-    Log k alone is the control: it knows nothing of the method.
+    Log k alone is the control: it knows nothing of the method. Raises `BadData` where a method's gaps do not vary.
     """
     z, y, size = (np.asarray(one, np.float64) for one in (x, gap, log_k))
     groups = _dummies(configuration)
@@ -189,6 +189,8 @@ def leave_one_method_out(
         own = groups[held]
         centred = y[held] - own @ np.linalg.lstsq(own, y[held], rcond=None)[0]
         total = float(centred @ centred)
+        if total <= 1e-24 * len(centred):
+            raise BadData(f"the gaps of {name} do not vary under any configuration: add sets or sizes to predict them.")
         scores = {}
         for label, design in designs.items():
             fitted = np.linalg.lstsq(design[~held], y[~held], rcond=None)[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 
 from limbeck.configuration import Configuration
 from limbeck.dynamics import Dynamics, error_and_loss, errors_and_losses, train
+from limbeck.errors import Diverged
 from limbeck.measures.alignment import walk
 from limbeck.measures.contraction import find_optimum
 from limbeck.measures.decomposition import PROBE, probed
@@ -52,7 +54,10 @@ def measure_ground(
     probe: int = PROBE,
     device: torch.device | str = "cpu",
 ) -> Ground:
-    """Train on the full data: seven lengths of a training for the optimum, one measured, and the references."""
+    """Train on the full data: seven lengths of a training for the optimum, one measured, and the references.
+
+    Raises `Diverged`.
+    """
     dynamics, data = Dynamics(configuration, source.domain, device=device), probed(source, probe)
     run, test = derive(0, "evaluate"), dynamics.configuration.domain.apply(source.test, source.domain)
     optimum, _ = find_optimum(dynamics, data, run)
@@ -60,7 +65,9 @@ def measure_ground(
     ends = [train(dynamics, source.train, derive(seed, "evaluate")).state for seed in range(references)]
     errors, losses = zip(*errors_and_losses(dynamics, ends, test), strict=True)
     mu = float(np.median(passage.mu(optimum.value)))
-    return Ground(mu, optimum.value, sum(errors) / references, sum(losses) / references)
+    ground = Ground(mu, optimum.value, sum(errors) / references, sum(losses) / references)
+    _check_finite(ground.to_dict(), dynamics.configuration, "the full data")
+    return ground
 
 
 def measure_set(
@@ -78,13 +85,14 @@ def measure_set(
 
     `{"discrepancy", "uniform" (weights that forget nothing), "variance", "effective", "balanced", "error", "loss",
     "gap", "gap_loss"}`; see `Passage` for k_eff, which along a set's own path is no count of samples.
+    Raises `Diverged`.
     """
     trained = Configuration.parse(configuration).with_step_size(made.step_size)
     dynamics, data = Dynamics(trained, source.domain, device=device), probed(source, probe)
     passage, end = walk(dynamics, made.samples(), data, derive(seed, "evaluate"), every=every, variances=4)
     test = dynamics.configuration.domain.apply(source.test, source.domain)
     error, loss = error_and_loss(dynamics, end, test)
-    return {
+    found = {
         "discrepancy": passage.discrepancy(ground.mu),
         "uniform": passage.discrepancy(),
         "variance": float(passage.weights(ground.mu) @ passage.variance),
@@ -95,3 +103,13 @@ def measure_set(
         "gap": error - ground.error,
         "gap_loss": loss - ground.loss,
     }
+    _check_finite(found, trained, "the set")
+    return found
+
+
+def _check_finite(found: Mapping[str, float], configuration: Configuration, what: str) -> None:
+    if not all(map(math.isfinite, found.values())):
+        raise Diverged(
+            f"training under {configuration.spec} on {what} left the finite range. Lower its lr (now "
+            f"{configuration.optimizer.lr:g})."
+        )

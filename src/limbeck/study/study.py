@@ -72,6 +72,8 @@ class Study(Variant):
     @classmethod
     def load(cls, path: Path | str) -> Self:
         """Read a study file. Raises `MissingData`, `BadSetting` or `UnknownName`, naming the nearest valid word."""
+        if Path(path).suffix in (".csv", ".tsv", ".parquet"):
+            raise BadSetting(f"{path} is a table, and no study. `limbeck plan` and `limbeck laws` read tables.")
         try:
             text = Path(path).read_bytes().decode()
         except OSError as error:

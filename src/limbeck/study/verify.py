@@ -30,6 +30,10 @@ def verify(folder: Path | str) -> list[Problem]:
     root = Path(folder)
     if not root.is_dir():
         return [Problem(root, "is no folder. Check the path.")]
+    if not (root / "study.json").exists() and ((root / "study.toml").exists() or (root / "cells").is_dir()):
+        return [
+            Problem(root / "study.json", "is not there, though a study's other files are. Run the study's file again.")
+        ]
     if not (root / "study.json").exists():
         return [problem for path in sorted(root.rglob("*.json")) for problem in _object(path)]
     return [*_study(StudyFolder(root)), *_cells(StudyFolder(root)), *_objects(root)]

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from limbeck import __version__
 from limbeck.digest import canonical, digest
-from limbeck.errors import CorruptFile, Diverged, Interrupted, LimbeckError, MissingData, StoreFailure
+from limbeck.errors import (
+    CorruptFile,
+    Diverged,
+    Interrupted,
+    LimbeckError,
+    MissingData,
+    StoreFailure,
+    own_frames,
+    place,
+)
 from limbeck.memory import peak_memory
 from limbeck.store import read_tensors, tensor_digest, write_tensors
 from limbeck.study.cells import Cell
@@ -68,18 +77,26 @@ def about(cell: Cell) -> dict[str, Any]:
 
 
 def reason(error: Exception) -> str:
-    """Why a cell failed, in a line; for what no one expected, with the place in the code."""
+    """Why work failed, in a line; for what no one expected with the place in the code, if possible the user's."""
     text = " ".join(str(error).split()) or "no more is known"
     if isinstance(error, LimbeckError):
         return text
+    if short := out_of_memory(error):
+        return short
+    if isinstance(error, ValueError) and "not JSON compliant" in text:
+        return "a result is not a finite number: the training has diverged. Lower its learning rate."
+    last = (own_frames(error) or traceback.extract_tb(error.__traceback__))[-1]
+    return f"{type(error).__name__}: {text} ({place(last)})"
+
+
+def out_of_memory(error: Exception) -> str | None:
+    """What is said of an error that memory was the reason of; None for others."""
+    text = " ".join(str(error).split()) or "no more is known"
     # torch has an error of its own for a GPU's memory, and a plain RuntimeError for the processor's.
     short = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     if short or (isinstance(error, RuntimeError) and "allocate memory" in text):
         return f"out of memory: {text}. Use a smaller network or batch, or fewer workers at a time."
-    if isinstance(error, ValueError) and "not JSON compliant" in text:
-        return "a result is not a finite number: the training has diverged. Lower its learning rate."
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {text} ({last.filename.rsplit('/', 1)[-1]}, line {last.lineno})"
+    return None
 
 
 def load_set(folder: StudyFolder, distill: str) -> SyntheticSet:
