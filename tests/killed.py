@@ -23,7 +23,8 @@ from limbeck.runners import run_study
 from limbeck.study import Study, StudyFolder, outcome, table_csv, verify
 from little import little_toml, results
 
-METHODS = ["random", "dm(steps=60, batch_real=8)", "dc(steps=30, length=2, epochs=2, batch_real=8)"]
+METHODS = ["random", "dm(steps=60, batch_real=8, labels=teacher, teachers=1, teacher_epochs=2)"]
+METHODS += ["dc(steps=30, length=2, epochs=2, batch_real=8)"]
 METHODS += ["mtt(steps=4, experts=2, expert_epochs=3, max_start=1, ahead=1, synthetic_steps=2, lr_pixels=1.0)"]
 
 

@@ -15,6 +15,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from command import Command
 from limbeck.configuration import Configuration
 from limbeck.cost import forecast
 from limbeck.distillation import distill
@@ -234,6 +235,15 @@ def test_a_flipped_bit_of_a_labeller_is_found(tmp_path: Path) -> None:
     path.write_bytes(bytes(content))
     with pytest.raises(CorruptFile):
         SyntheticSet.load(tmp_path)
+
+
+def test_the_command_line_says_who_labels_a_set(limbeck: Command, tmp_path: Path) -> None:
+    carrying().save(tmp_path)
+    shown = limbeck("show", tmp_path)
+    assert "labelled by a convnet(width=4, depth=1, norm=batch) that the set carries" in shown.out
+    assert limbeck("show", tmp_path, "--json").json["labeller"]["temperature"] == 2.0
+    assert limbeck("export", tmp_path, tmp_path / "set.npz").code == 0
+    assert limbeck("verify", tmp_path).code == 0
 
 
 def test_exports_hand_the_labeller_on(tmp_path: Path) -> None:
