@@ -22,7 +22,9 @@ class IDM(Matching):
     of which are trained for ten batches of real samples at each step, a new one entering every `renew`; and the
     synthetic samples' cross-entropy is added, weighed by `calibration` times the network's accuracy on the real batch
     (the paper's weight of 0.5 is on percent; the released code takes its accuracy in training). Features are DM's
-    flattened map; with `features=map` the last map before pooling, as in the released code.
+    flattened map; with `features=map` the last map before pooling, as in the released code: no difference was seen on
+    the digits at 1 a class (`steps=60, batch_real=64, networks=5, renew=10, passes=2`; test errors .200 +- .005 and
+    .201 +- .014, sd over 3 sets x 2 trainings).
     """
 
     paper: ClassVar[str] = "zhao2023idm"

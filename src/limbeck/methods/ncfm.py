@@ -30,7 +30,9 @@ class NCFM(Matching):
     Each step looks through a random mixture of one expert's first and last parameters, and adds the synthetic samples'
     cross-entropy under its last ones. Where the loss has reached no new low for `patience` steps, the rate of pixels is
     halved. The released code also cuts pixels off at black and white, `clip=true`, and moves the network of frequencies
-    by plain descent, `sampler=sgd`.
+    by plain descent, `sampler=sgd`: on the digits at 1 a class that was worse in each of three sets (`steps=100,
+    batch_real=64, frequencies=256, experts=2, expert_epochs=5, factor=1`; test errors .195 +- .025, with AdamW .183 +-
+    .027, sd over 3 sets x 2 trainings).
 
     One expert is too few: on text embeddings at 1 a class, one set, 200 steps along one expert left 64 % on validation
     samples, no more than `random`, and along five, which were trained ten times faster, 77 %.
