@@ -49,8 +49,13 @@ class Scenario:
         needs = [float(self.law.required_k(self.floor + excess)[0]) for excess in (0.04, 0.02)]
         return self.floor, self.exponent, float(self.gap(np.array(self.at))), *needs
 
-    def draw(self, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """k, gap, set id of every run, and the errors of the reference runs."""
+    def draw(
+        self, random: np.random.Generator, sets_of: np.random.Generator | None = None, shared: float = 0.0
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """k, gap, set id of every run, and the errors of the reference runs.
+
+        A share `shared` of the variance of what a set adds comes from `sets_of`: the same sets, other configurations.
+        """
         counts = (
             random.integers(1, 6, len(self.levels)) if self.kind == "unbalanced" else [self.sets] * len(self.levels)
         )
@@ -60,7 +65,10 @@ class Scenario:
             sets += list(range(int(count)))
         k = np.repeat(np.array(ks, float), self.seeds)
         relative = self.gap(k) / self.gap(np.array(50.0)) if self.kind == "proportional" else np.ones(len(k))
-        noise = np.repeat(self._set_noise(random, len(ks)), self.seeds) + self.seed_sd * random.standard_normal(len(k))
+        added = self._set_noise(random, len(ks))
+        if sets_of is not None:
+            added = math.sqrt(1 - shared) * added + math.sqrt(shared) * self._set_noise(sets_of, len(ks))
+        noise = np.repeat(added, self.seeds) + self.seed_sd * random.standard_normal(len(k))
         if self.kind == "shared seeds":
             noise += np.tile(0.01 * random.standard_normal(self.seeds), len(ks))
         references = self.reference_sd * random.standard_normal(self.references)

@@ -44,6 +44,7 @@ class Design:
     laws: int = 8
     exponents: float = 0.4
     floors: float = 0.02
+    shared: float = 0.0  # of the variance of what a set adds: the laws are measured on the same sets
     base: Scenario = BASE
 
     def draw(self, seed: int) -> tuple[list[ScalingFit], dict[str, np.ndarray]]:
@@ -56,7 +57,8 @@ class Design:
         fits = []
         for place, (e, f, a) in enumerate(zip(exponent, floor, amplitude, strict=True)):
             law = replace(base, floor=float(f), exponent=float(e), constant=float(a * 10**e))
-            k, gap, sets, references = law.draw(numpy_stream(seed, "law", self.name, place))
+            own, common = numpy_stream(seed, "law", self.name, place), numpy_stream(seed, "sets", self.name)
+            k, gap, sets, references = law.draw(own, common, self.shared)
             fits.append(fit_scaling(k, gap, sets, reference_errors=references))
         return fits, {"exponent": exponent, "floor": floor, "amplitude": amplitude}
 
@@ -77,6 +79,10 @@ DESIGNS = (
     Design("8 laws, floor 0", floors=0.0, base=Scenario("base", floor=0.0)),
     Design("8 laws, exponent 1", exponents=0.0, base=Scenario("base", exponent=1.0, constant=4.0)),
     Design("8 laws, one set per k", base=Scenario("base", sets=1)),
+    Design("8 equal laws, same sets", exponents=0.0, floors=0.0, shared=1.0, base=Scenario("base", set_sd=0.015)),
+    Design("8 laws, same sets", shared=1.0, base=Scenario("base", set_sd=0.015)),
+    Design("4 laws, same sets", laws=4, shared=1.0, base=Scenario("base", set_sd=0.015)),
+    Design("4 laws, same sets, one set per k", laws=4, shared=1.0, base=Scenario("base", set_sd=0.015, sets=1)),
 )
 
 

@@ -15,18 +15,20 @@ from statsmodels.stats.multitest import multipletests
 
 from command import Command
 from limbeck.errors import BadData
-from limbeck.laws import ScalingFit, answer, benjamini_hochberg, fit_scaling, holm, pool_laws
+from limbeck.laws import ScalingFit, answer, benjamini_hochberg, fit_levels, fit_scaling, holm, pool_laws
+from limbeck.laws.levels import levels_of_means
 from limbeck.laws.pooling import Pooled, equal_exponents, pool_profiles
+from limbeck.laws.shared_sets import shared_noise
 from worlds import Floats, Rows, World
 
 MANY = np.array([1e6])
 
 
-def normal(estimates: Floats, variances: Floats, prior: float = 1.0) -> Pooled:
+def normal(estimates: Floats, variances: Floats, prior: float = 1.0, shares: float = 0.0) -> Pooled:
     """Laws whose profiles are parabolas: then the model is the textbook's."""
     theta = np.linspace(-3, 3, 301)
     misfit = (theta[None, :] - estimates[:, None]) ** 2 / variances[:, None]
-    return pool_profiles(theta, misfit, np.repeat(MANY, len(estimates)), prior)
+    return pool_profiles(theta, misfit, np.repeat(MANY, len(estimates)), prior, shares=shares)
 
 
 @pytest.mark.parametrize("spread", [0.0, 0.3, 0.8])
@@ -67,7 +69,30 @@ def test_a_law_that_says_nothing_changes_nothing_and_is_lent_the_others() -> Non
     assert with_empty.own[4].width == pytest.approx(alone.new_law.width, rel=0.05)
 
 
-def family(base: World, laws: int, spread: float, drawn: int) -> tuple[list[ScalingFit], Floats]:
+@pytest.mark.parametrize("share", [0.2, 0.7])
+def test_parabolas_that_err_together_are_pooled_as_generalised_least_squares_pools_them(share: float) -> None:
+    """V(mean) = rho s^2 + ((1 - rho) s^2 + tau^2) / n, and what is left between estimates is (1 - rho) s^2 + tau^2."""
+    n, s, tau = 24, 0.2, 0.15
+    random = np.random.default_rng(3)
+    apart = random.standard_normal(n)
+    apart *= math.sqrt((1 - share) * s**2 + tau**2) / apart.std(ddof=1)
+    ours = normal(0.4 + apart - apart.mean(), np.full(n, s**2), shares=share)
+    expected = math.sqrt(share * s**2 + ((1 - share) * s**2 + tau**2) / n)
+    assert ours.mean.estimate == pytest.approx(0.4, abs=0.01)
+    assert ours.mean.width / 3.92 == pytest.approx(expected, rel=0.08)
+    assert ours.tau.covers(tau)
+    assert ours.q == pytest.approx((n - 1) * (1 + tau**2 / ((1 - share) * s**2)), rel=0.02)
+
+
+def test_laws_that_err_together_wholly_are_worth_one_law() -> None:
+    same = normal(np.full(8, 0.5), np.full(8, 0.04), shares=0.9)
+    assert same.mean.width == pytest.approx(2 * 1.96 * 0.2 * math.sqrt(0.9), rel=0.1)
+    assert all(one.width == pytest.approx(same.mean.width, rel=0.1) for one in same.own)
+
+
+def family(
+    base: World, laws: int, spread: float, drawn: int, same_sets: bool = False
+) -> tuple[list[ScalingFit], Floats]:
     """Laws whose exponents spread about the base's as a logit does."""
     random = np.random.default_rng(drawn)
     theta = math.log((base.exponent - 0.08) / (2.5 - base.exponent)) + spread * random.standard_normal(laws)
@@ -77,6 +102,9 @@ def family(base: World, laws: int, spread: float, drawn: int) -> tuple[list[Scal
         excess = 0.19 * math.exp(0.2 * random.standard_normal())
         world = replace(base, exponent=float(exponent), constant=excess * 10**exponent)
         k, gap, sets, references = world.draw(1000 * drawn + place)
+        if same_sets:
+            of_sets = base.set_sd * np.random.default_rng(10**6 + drawn).standard_normal(len(gap) // base.seeds)
+            gap = gap + np.repeat(of_sets, base.seeds)
         fits.append(fit_scaling(k, gap, sets, reference_errors=references))
     return fits, exponents
 
@@ -93,6 +121,34 @@ def test_pooled_exponents_hold_the_truth_and_own_ones_gain_from_the_others() -> 
     assert np.mean(held) >= 0.95 - 3 * math.sqrt(0.95 * 0.05 / 30)
     assert np.mean(own) >= 0.95 - 3 * math.sqrt(0.95 * 0.05 / 150)
     assert np.mean(narrower) > 0.6
+
+
+def test_the_mean_of_laws_from_the_same_sets_is_no_more_certain_than_the_sets_allow() -> None:
+    """Half of what a set adds is the same under all configurations; as if laws were independent, about .7 are held."""
+    base = World(set_sd=0.02, seed_sd=0.01)
+    held, believed, shared = [], [], []
+    for drawn in range(30):
+        fits, _ = family(base, 6, 0.0, drawn, same_sets=True)
+        shared.append(shared_noise(fits))
+        found = pool_laws(fits).parameters["exponent"]
+        held.append(found.mean.covers(0.5))
+        alone = [replace(fit, levels=replace(fit.levels, unit_set=np.char.add(fit.levels.unit_set, str(i))))
+                 for i, fit in enumerate(fits)]  # fmt: skip
+        believed.append(pool_laws(alone).parameters["exponent"].mean.width / found.mean.width)
+    own = base.set_sd**2 + base.seed_sd**2 / base.seeds
+    assert np.mean(shared) == pytest.approx(base.set_sd**2 / (base.set_sd**2 + own), abs=0.09)
+    assert np.mean(held) >= 0.95 - 3 * math.sqrt(0.95 * 0.05 / 30)
+    assert np.mean(believed) < 0.8
+
+
+def test_sets_of_other_names_and_published_means_share_no_noise() -> None:
+    fits, _ = family(World(), 3, 0.0, 1)
+    assert shared_noise(fits[:1]) == 0
+    means = [
+        fit_levels(levels_of_means(one.levels.k, one.levels.mean, np.full(6, 0.02), np.full(6, 5))) for one in fits
+    ]
+    assert shared_noise(means) == 0
+    assert pool_laws(means).shared == 0
 
 
 def test_one_exponent_is_rejected_as_often_as_it_says_and_different_ones_are_found() -> None:

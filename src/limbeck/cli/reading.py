@@ -92,13 +92,17 @@ def _law_line(fit: dict[str, Any]) -> dict[str, Any]:
 
 
 def _print_pooled(fitted: dict[str, Any]) -> None:
-    """The mean law of each method, where a new configuration's is expected, and how far configurations differ."""
+    """The mean law of each method, where a new configuration's is expected, and how far configurations differ.
+
+    Shared noise is the correlation of what a set adds under two configurations.
+    """
     lines = []
     for family in fitted["pooled"]:
         for name, one in family.get("parameters", {}).items():
             line = {"method": family["method"], "laws": family["laws"], "parameter": name}
             line |= {"mean": interval(one["mean"]), "new configuration": interval(one["new_law"])}
-            lines.append(line | {"I2": f"{100 * one['i_squared']:.0f} %", "p of one for all": one["equal_p"]})
+            line |= {"I2": f"{100 * one['i_squared']:.0f} %", "p of one for all": one["equal_p"]}
+            lines.append(line | {"shared noise": f"{family['shared']:.2f}"})
     print()
     if lines:
         print_table(lines)

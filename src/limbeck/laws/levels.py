@@ -45,6 +45,7 @@ class Levels:
     unit_k: Floats  # (sets,) k of every distilled set
     unit_gap: Floats  # (sets,) mean gap of every distilled set
     unit_runs: Floats  # (sets,)
+    unit_set: NDArray[np.str_]  # (sets,) its id; a set of one k and id is one under every configuration of a method
     within_sd: float | None  # standard deviation between seeds of one set
     within_df: float
     components: Components
@@ -83,6 +84,7 @@ class Levels:
             unit_k=self.unit_k[units],
             unit_gap=self.unit_gap[units],
             unit_runs=self.unit_runs[units],
+            unit_set=self.unit_set[units],
         )
 
 
@@ -117,9 +119,9 @@ def level_means(
         )
     if not (np.isfinite(ks).all() and np.isfinite(gaps).all() and (ks >= 1).all()):
         raise BadData("k must be at least 1 and every gap finite: leave failed runs out and say so beside the result.")
-    unit_k, unit_gap, unit_runs, within_ss, within_df = _units(ks, gaps, ids)
+    unit_k, unit_gap, unit_runs, unit_set, within_ss, within_df = _units(ks, gaps, ids)
     within_sd = math.sqrt(within_ss / within_df) if within_df > 0 else None
-    return _assemble(unit_k, unit_gap, unit_runs, within_sd, within_df, reference, heteroscedastic)
+    return _assemble(unit_k, unit_gap, unit_runs, unit_set, within_sd, within_df, reference, heteroscedastic)
 
 
 def levels_of_means(
@@ -146,26 +148,30 @@ def levels_of_means(
     shift_sd, shift_df, notes = _shift(reference, None, 0.0)
     return Levels(
         k=ks, mean=means, sets=counts, runs=counts, variance=pooled / counts, df=df, gamma=0.0, shift_sd=shift_sd,
-        shift_df=shift_df, unit_k=ks, unit_gap=means, unit_runs=counts, within_sd=None, within_df=0.0,
-        components=empty, notes=(note, *notes),
+        shift_df=shift_df, unit_k=ks, unit_gap=means, unit_runs=counts, unit_set=np.zeros(len(ks), "U1"),
+        within_sd=None, within_df=0.0, components=empty, notes=(note, *notes),
     )  # fmt: skip
 
 
-def _units(ks: Floats, gaps: Floats, ids: NDArray[np.str_]) -> tuple[Floats, Floats, Floats, float, float]:
+def _units(
+    ks: Floats, gaps: Floats, ids: NDArray[np.str_]
+) -> tuple[Floats, Floats, Floats, NDArray[np.str_], float, float]:
     """Means over seeds: one entry per (k, set), sorted by k."""
     levels, level_of = np.unique(ks, return_inverse=True)
-    _, id_of = np.unique(ids, return_inverse=True)
+    names, id_of = np.unique(ids, return_inverse=True)
     pairs, unit_of = np.unique(level_of * (id_of.max() + 1) + id_of, return_inverse=True)
     runs = np.bincount(unit_of).astype(float)
     means = np.bincount(unit_of, weights=gaps) / runs
     within = float(np.sum((gaps - means[unit_of]) ** 2))
-    return levels[pairs // (id_of.max() + 1)], means, runs, within, float(len(gaps) - len(pairs))
+    level, own = np.divmod(pairs, id_of.max() + 1)
+    return levels[level], means, runs, names[own], within, float(len(gaps) - len(pairs))
 
 
 def _assemble(
     unit_k: Floats,
     unit_gap: Floats,
     unit_runs: Floats,
+    unit_set: NDArray[np.str_],
     within_sd: float | None,
     within_df: float,
     reference: tuple[float, float] | None,
@@ -190,7 +196,7 @@ def _assemble(
         k=k, mean=mean, sets=sets, runs=runs, variance=pooled * v / sets,
         df=df / (1 + doubt * df / 2),  # Satterthwaite: 2 / df of a log variance, plus the doubt about gamma
         gamma=gamma, shift_sd=shift_sd, shift_df=shift_df, unit_k=unit_k, unit_gap=unit_gap, unit_runs=unit_runs,
-        within_sd=within_sd, within_df=within_df,
+        unit_set=unit_set, within_sd=within_sd, within_df=within_df,
         components=components(pooled if df > 0 else None, within_sd, unit_runs, reference), notes=(*notes, *more),
     )  # fmt: skip
 

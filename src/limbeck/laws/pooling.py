@@ -5,6 +5,9 @@ floor, or the excess at a common k (as a log). Each law brings the whole profile
 `L_i = (1 + (Q_i(theta) - Q_i,min) / df_i)^(-(df_i + 1) / 2)`, so an open or lopsided interval counts for what it says.
 mu is flat, tau half-normal; all sums are over grids. On quadratic profiles this is the normal random-effects model of
 DerSimonian and Laird (1986); normal summaries of such profiles hold the truth less often (docs/results/pooling.md).
+
+Laws measured on the same sets err together: estimate i is off by `s_i (sqrt(rho_i) z + sqrt(1 - rho_i) z_i)`, z common.
+So profiles are read as `Q_i / (1 - rho_i)`, and what z moves is added to each answer at the end (decision 0032).
 """
 
 from __future__ import annotations
@@ -23,9 +26,12 @@ from limbeck.laws.estimate import Estimate
 from limbeck.laws.levels import Floats
 from limbeck.laws.projection import GRID, HIGHEST_EXPONENT, LOWEST_EXPONENT, quadratic
 from limbeck.laws.scaling import ScalingFit
+from limbeck.laws.shared_sets import shared_noise
 
 PRIOR_TAU = {"exponent": 1.0, "floor": 0.1, "amplitude": 1.0}  # scale of the half-normal, on the model's scale
 _POINTS = 141
+_STILL = np.zeros(1)
+_DRAWS = (np.arange(41) + 0.5) / 41  # probabilities at which the common noise is looked at
 _TAUS = np.append(0.0, np.geomspace(0.02, 3, 24))  # (taus,) in units of the prior's scale
 
 
@@ -57,6 +63,7 @@ class Family:
     ancova_f: float
     ancova_p: float  # of one exponent for all laws, under one noise
     left_out: tuple[int, ...]  # laws without exponent or interval
+    shared: float  # correlation between two laws of what a set adds: they are measured on the same sets
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -67,9 +74,9 @@ class Family:
 def pool_laws(fits: Sequence[ScalingFit], *, level: float = 0.95) -> Family:
     """Pool the exponents, floors and amplitudes of several laws, each from its own data.
 
-    The laws must be independent: those of one method under several configurations are, those of several methods under
-    one configuration share its reference. For exponents and floors the floor may be negative here: laws held at zero
-    can't be averaged.
+    The laws are those of one method under several configurations; that these are measured on the same sets is allowed
+    for. Laws of several methods under one configuration share its reference, which is not. For exponents and floors the
+    floor may be negative here: laws held at zero can't be averaged.
 
     Raises `BadData` where fewer than two laws have an exponent with an interval.
     """
@@ -80,13 +87,17 @@ def pool_laws(fits: Sequence[ScalingFit], *, level: float = 0.95) -> Family:
     common = float(np.median([fit.smallest_k for fit in held]))
     df = np.array([fit.profile.df for fit in held])
     grids = {"exponent": _exponents(held), "floor": _floors(held), "amplitude": _amplitudes(held, common)}
-    found = {
-        name: pool_profiles(theta, misfit, df, PRIOR_TAU[name], level=level, back=back)
-        for name, (theta, misfit, back) in grids.items()
-    }
-    f, p = equal_exponents(held)
+    shared = shared_noise(held)
+    found = {}
+    for name, (theta, misfit, back) in grids.items():
+        shares = np.full(len(held), shared)
+        if name == "floor":  # each configuration has a reference of its own
+            error = half_widths(theta, misfit)
+            shares *= np.maximum(1 - (np.array([fit.levels.shift_sd for fit in held]) / error) ** 2, 0)
+        found[name] = pool_profiles(theta, misfit, df, PRIOR_TAU[name], level=level, back=back, shares=shares)
+    f, p = equal_exponents(held, shared)
     left = tuple(i for i in range(len(fits)) if i not in used)
-    return Family(len(held), common, found, f, p, left)
+    return Family(len(held), common, found, f, p, left, shared)
 
 
 def _has_exponent(fit: ScalingFit) -> bool:
@@ -101,14 +112,18 @@ def pool_profiles(
     *,
     level: float = 0.95,
     back: Callable[[Floats], Floats] = np.asarray,
+    shares: Floats | float = 0.0,
 ) -> Pooled:
     """The random-effects model of profiles `misfit` (laws, points) over an even grid `theta` (points,).
 
-    `Q = min over theta of sum of (Q_i - Q_i,min) (df_i - 2) / df_i`, the factor taking the noise of the variances out
-    of its mean; `Q / (n - 1)` against F(n - 1, sum df_i).
+    `shares` (laws,) is the part of each profile's variance that all laws have in common. `Q = min over theta of sum of
+    (Q_i - Q_i,min) (df_i - 2) / df_i / (1 - share_i)`, the first factor taking the noise of the variances out of its
+    mean; `Q / (n - 1)` against F(n - 1, sum df_i).
     """
-    rise = misfit - misfit.min(1, keepdims=True)
-    likelihood = (1 + rise / df[:, None]) ** (-(df[:, None] + 1) / 2)  # (laws, points)
+    n = len(misfit)
+    part = np.broadcast_to(np.asarray(shares, float), n)
+    rise = (misfit - misfit.min(1, keepdims=True)) / (1 - part[:, None])
+    likelihood = _likelihood(rise, df)  # (laws, points)
     tau = prior_tau * _TAUS
     kernels = np.stack([_kernel(theta, one) for one in tau])  # (taus, mu, points)
     each = np.maximum(np.einsum("tmp,lp->tml", kernels, likelihood, optimize=True), 1e-300)  # (taus, mu, laws)
@@ -117,24 +132,53 @@ def pool_profiles(
     weight /= weight.sum()  # (taus, mu)
     spread = np.einsum("tmp,tml->pl", kernels, weight[:, :, None] / each, optimize=True)
     own = likelihood.T * spread  # (points, laws)
-    ends = ((1 - level) / 2, 0.5, (1 + level) / 2)
+    moved, moved_own = _moved(theta, misfit, df, part, float(weight.sum(1) @ tau**2))
+    ends = np.array([(1 - level) / 2, 0.5, (1 + level) / 2])
 
-    def estimate(x: Floats, mass: Floats, turn: Callable[[Floats], Floats] = back) -> Estimate:
-        low, middle, high = (float(turn(np.asarray(_quantile(x, mass, q)))) for q in ends)
+    def estimate(x: Floats, mass: Floats, turn: Callable[[Floats], Floats] = back, moves: Floats = _STILL) -> Estimate:
+        low, middle, high = map(float, turn(_quantiles(x, mass, ends, moves)))
         return Estimate.of(middle, low, high)
 
-    n = len(misfit)
     fair = np.where(df > 2, (df - 2) / df, 1 / 3)
     q = float((rise * fair[:, None]).sum(0).min())
     return Pooled(
-        mean=estimate(theta, weight.sum(0)),
-        new_law=estimate(theta, np.einsum("tm,tmp->p", weight, kernels, optimize=True)),
+        mean=estimate(theta, weight.sum(0), moves=moved),
+        new_law=estimate(theta, np.einsum("tm,tmp->p", weight, kernels, optimize=True), moves=moved),
         tau=estimate(tau, weight.sum(1), np.asarray),
         i_squared=max(0.0, 1 - (n - 1) / q) if q > 0 else 0.0,
         q=q,
         equal_p=float(f_distribution.sf(q / (n - 1), n - 1, float(df.sum()))),
-        own=tuple(estimate(theta, own[:, i]) for i in range(n)),
+        own=tuple(estimate(theta, own[:, i], moves=moved_own[i]) for i in range(n)),
     )
+
+
+def _likelihood(rise: Floats, df: Floats) -> Floats:
+    """Of profiles whose variance is an estimate (laws, points)."""
+    return np.asarray((1 + rise / df[:, None]) ** (-(df[:, None] + 1) / 2))
+
+
+def half_widths(theta: Floats, misfit: Floats) -> Floats:
+    """Half of where each profile is within 1 of its least, (laws,): a standard error, up to that of the whole grid."""
+    inside = misfit - misfit.min(1, keepdims=True) <= 1
+    return np.asarray((theta[1] - theta[0]) * np.maximum(inside.sum(1), 1) / 2)
+
+
+def _moved(theta: Floats, misfit: Floats, df: Floats, share: Floats, tau2: float) -> tuple[Floats, Floats]:
+    """By how much the common noise moves the mean (draws,), and each law's own (laws, draws), at its even quantiles.
+
+    Law i moves by a quantile of its profile at `Q_i / rho_i`, which keeps the profile's lopsidedness. With weights
+    `w_i = 1 / ((1 - rho_i) s_i^2 + tau^2)` the mean moves by the weighted mean of these; a law's own estimate lies
+    between its own and the mean, and moves as they do.
+    """
+    rise = misfit - misfit.min(1, keepdims=True)
+    tempered = _likelihood(rise / np.maximum(share, 1e-9)[:, None], df)  # (laws, points)
+    draws = np.stack([_quantiles(theta, own, _DRAWS) for own in tempered])
+    draws -= np.median(draws, 1, keepdims=True)
+    alone = (1 - share) * half_widths(theta, misfit) ** 2
+    weight = 1 / (alone + tau2)
+    mean = weight @ draws / weight.sum()
+    drawn = (alone * weight)[:, None]  # to the mean: 1 where laws are equal
+    return mean, drawn * mean + (1 - drawn) * draws
 
 
 def _kernel(theta: Floats, tau: float) -> Floats:
@@ -145,10 +189,11 @@ def _kernel(theta: Floats, tau: float) -> Floats:
     return np.asarray(density / density.sum(1, keepdims=True))
 
 
-def _quantile(x: Floats, mass: Floats, share: float) -> float:
-    """Where the mass up to x, each point's counted half, passes a share of the whole."""
+def _quantiles(x: Floats, mass: Floats, shares: Floats, moves: Floats = _STILL) -> Floats:
+    """Where the mass up to x, each point's counted half, passes shares of the whole; mixed over equal `moves` of it."""
     below = (np.cumsum(mass) - mass / 2) / mass.sum()
-    return float(np.interp(share, below, x))
+    mixed = np.mean([np.interp(x - move, x, below, 0, 1) for move in moves], 0) if moves.any() else below
+    return np.interp(shares, mixed, x)
 
 
 def _exponents(fits: Sequence[ScalingFit]) -> tuple[Floats, Floats, Callable[[Floats], Floats]]:
@@ -186,16 +231,16 @@ def _amplitudes(fits: Sequence[ScalingFit], common: float) -> tuple[Floats, Floa
     return theta, np.stack(curves), np.exp
 
 
-def equal_exponents(fits: Sequence[ScalingFit]) -> tuple[float, float]:
+def equal_exponents(fits: Sequence[ScalingFit], shared: float = 0.0) -> tuple[float, float]:
     """F and p of one exponent for all laws, floors and amplitudes being their own: an analysis of covariance.
 
-    `F = (min over alpha of sum Q_i(alpha) - sum min Q_i) / (n - 1)` with all Q in one variance `s^2 = sum df_i s_i^2 /
-    sum df_i`, on n - 1 and sum df_i degrees of freedom.
+    `F = (min over alpha of sum Q_i(alpha) - sum min Q_i) / (n - 1) / (1 - rho)` with all Q in one variance `s^2 = sum
+    df_i s_i^2 / sum df_i`, on n - 1 and sum df_i degrees of freedom, rho being the correlation of the laws' noise.
     """
     df = np.array([fit.profile.df for fit in fits])
     own = np.array([fit.levels.set_sd**2 for fit in fits])
     scale = float(np.sum(df * own) / df.sum()) / own
     parts = [(fit.levels, fit.profile.shift_variance, s) for fit, s in zip(fits, scale, strict=True)]
     curves = np.stack([quadratic(a, GRID, shift_variance=b, scale=s).minimum()[0] for a, b, s in parts])
-    f = max(float(curves.sum(0).min() - curves.min(1).sum()), 0.0) / (len(fits) - 1)
+    f = max(float(curves.sum(0).min() - curves.min(1).sum()), 0.0) / (len(fits) - 1) / (1 - shared)
     return f, float(f_distribution.sf(f, len(fits) - 1, float(df.sum())))
