@@ -70,6 +70,11 @@ OF_VECTORS: dict[str, dict[str, Any]] = {
     "tesla": {"lr_pixels": 30.0},
     **{name: {"experts": 5, "lr_pixels": 100.0, "step_size": 0.3} for name in ("mtt", "ftd", "datm")},
 }
+# Where a set has a minute or more, experts are trained for longer and segments begin at several of their epochs.
+OF_MINUTES: dict[str, dict[str, Any]] = {
+    **{name: {"experts": 2, "expert_epochs": 3, "max_start": 2} for name in ("mtt", "tesla", "ftd", "datm")},
+}
+OF_MINUTES["datm"] |= {"judges": 2, "growth": 40}
 INTRODUCTION = """\
 A set is given a number of seconds of one core for all that it needs: experts, teachers and updates. Two candidates,
 and of trajectory methods the start and running averages, are judged on validation samples on top of that, so "core
@@ -82,12 +87,13 @@ NEED_NORMS = ("sre2l",)  # distilled with batch norms, trained on without, as al
 LEFT_OUT = {"mgd3": "needs the weights of a latent diffusion model, which are not here"}
 
 
-def settings(name: str, source: str) -> dict[str, Any]:
-    """The declared settings that the method has for a source."""
+def settings(name: str, source: str, seconds: float) -> dict[str, Any]:
+    """The declared settings that the method has for a source and a budget."""
     from limbeck.variants import find
 
     known = find("methods", name).model_fields
     declared = SETTINGS.get(name, {}) | (OF_VECTORS.get(name, {}) if source.startswith("embeddings") else {})
+    declared |= OF_MINUTES.get(name, {}) if seconds >= 60 else {}
     return {key: value for key, value in declared.items() if key in known}
 
 
@@ -193,31 +199,33 @@ def tasks(chosen: Any, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             for name in names:
                 own = {**shared, "method": name, "per_class": per_class, "set": which}
                 variants = (
-                    candidates(name, chosen.source) if chosen.choose else [best(name, chosen.source, per_class, rows)]
+                    candidates(name, chosen.source, chosen.seconds)
+                    if chosen.choose
+                    else [best(name, chosen.source, per_class, chosen.seconds, rows)]
                 )
                 found += [{**own, "settings": variant} for variant in variants]
     return found
 
 
-def candidates(name: str, source: str) -> list[dict[str, Any]]:
+def candidates(name: str, source: str, seconds: float) -> list[dict[str, Any]]:
     """The declared settings with each step size that is compared; none for a method without steps."""
     from limbeck.variants import find
 
     field = find("methods", name).model_fields.get("lr_pixels")
     if field is None:
         return []
-    declared = settings(name, source)
+    declared = settings(name, source, seconds)
     rate = declared.get("lr_pixels", field.default)
     return [{**declared, "lr_pixels": float(f"{rate * factor:.3g}")} for factor in FACTORS]
 
 
-def best(name: str, source: str, per_class: int, rows: list[dict[str, Any]]) -> dict[str, Any]:
+def best(name: str, source: str, per_class: int, seconds: float, rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Of the settings that --choose compared, those with the highest validation accuracy at this size."""
     own = [row for row in rows if (row["method"], row["source"], row["choosing"]) == (name, source, True)]
     own = [row for row in own if "validation" in row and row["per_class"] == per_class]
-    own = [row for row in own if row["settings"] in candidates(name, source)]
+    own = [row for row in own if row["settings"] in candidates(name, source, seconds)]
     if not own:
-        return settings(name, source)
+        return settings(name, source, seconds)
     best_row = max(own, key=lambda row: statistics.fmean(row["validation"]))
     return dict(best_row["settings"])
 
