@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 from scipy.stats import f as f_distribution
+from scipy.stats import norm
 
 from limbeck.errors import BadData
 from limbeck.laws.estimate import Estimate
@@ -118,7 +119,7 @@ def pool_profiles(
 
     `shares` (laws,) is the part of each profile's variance that all laws have in common. `Q = min over theta of sum of
     (Q_i - Q_i,min) (df_i - 2) / df_i / (1 - share_i)`, the first factor taking the noise of the variances out of its
-    mean; `Q / (n - 1)` against F(n - 1, sum df_i).
+    mean, and over what the common noise may be (`_one_for_all`); `Q / (n - 1)` against F(n - 1, sum df_i).
     """
     n = len(misfit)
     part = np.broadcast_to(np.asarray(shares, float), n)
@@ -132,7 +133,8 @@ def pool_profiles(
     weight /= weight.sum()  # (taus, mu)
     spread = np.einsum("tmp,tml->pl", kernels, weight[:, :, None] / each, optimize=True)
     own = likelihood.T * spread  # (points, laws)
-    moved, moved_own = _moved(theta, misfit, df, part, float(weight.sum(1) @ tau**2))
+    draws = _common(theta, misfit, df, part)
+    moved, moved_own = _moved(draws, half_widths(theta, misfit), part, float(weight.sum(1) @ tau**2))
     ends = np.array([(1 - level) / 2, 0.5, (1 + level) / 2])
 
     def estimate(x: Floats, mass: Floats, turn: Callable[[Floats], Floats] = back, moves: Floats = _STILL) -> Estimate:
@@ -140,7 +142,7 @@ def pool_profiles(
         return Estimate.of(middle, low, high)
 
     fair = np.where(df > 2, (df - 2) / df, 1 / 3)
-    q = float((rise * fair[:, None]).sum(0).min())
+    q = _one_for_all(theta, rise * fair[:, None], draws)
     return Pooled(
         mean=estimate(theta, weight.sum(0), moves=moved),
         new_law=estimate(theta, np.einsum("tm,tmp->p", weight, kernels, optimize=True), moves=moved),
@@ -163,22 +165,42 @@ def half_widths(theta: Floats, misfit: Floats) -> Floats:
     return np.asarray((theta[1] - theta[0]) * np.maximum(inside.sum(1), 1) / 2)
 
 
-def _moved(theta: Floats, misfit: Floats, df: Floats, share: Floats, tau2: float) -> tuple[Floats, Floats]:
-    """By how much the common noise moves the mean (draws,), and each law's own (laws, draws), at its even quantiles.
+def _common(theta: Floats, misfit: Floats, df: Floats, share: Floats) -> Floats:
+    """By how much the common noise moves each law (laws, draws): even quantiles of its profile at Q_i / rho_i.
 
-    Law i moves by a quantile of its profile at `Q_i / rho_i`, which keeps the profile's lopsidedness. With weights
-    `w_i = 1 / ((1 - rho_i) s_i^2 + tau^2)` the mean moves by the weighted mean of these; a law's own estimate lies
-    between its own and the mean, and moves as they do.
+    These keep the profile's lopsidedness, which a normal shift would not.
     """
     rise = misfit - misfit.min(1, keepdims=True)
     tempered = _likelihood(rise / np.maximum(share, 1e-9)[:, None], df)  # (laws, points)
     draws = np.stack([_quantiles(theta, own, _DRAWS) for own in tempered])
-    draws -= np.median(draws, 1, keepdims=True)
-    alone = (1 - share) * half_widths(theta, misfit) ** 2
+    return draws - np.median(draws, 1, keepdims=True)
+
+
+def _moved(draws: Floats, error: Floats, share: Floats, tau2: float) -> tuple[Floats, Floats]:
+    """By how much the common noise moves the mean (draws,), and each law's own (laws, draws).
+
+    With weights `w_i = 1 / ((1 - rho_i) s_i^2 + tau^2)` the mean moves by the weighted mean of the laws' moves; a law's
+    own estimate lies between its own and the mean, and moves as they do.
+    """
+    alone = (1 - share) * error**2
     weight = 1 / (alone + tau2)
     mean = weight @ draws / weight.sum()
     drawn = (alone * weight)[:, None]  # to the mean: 1 where laws are equal
     return mean, drawn * mean + (1 - drawn) * draws
+
+
+def _one_for_all(theta: Floats, rise: Floats, draws: Floats) -> float:
+    """`min over theta and z of sum of rise_i(theta - move_i(z)) + z^2`: the misfit of one theta for all laws.
+
+    The common noise z moves laws that are less certain further, which is no difference between them.
+    """
+    if not draws.any():
+        return float(rise.sum(0).min())
+    moved = [
+        sum(np.interp(theta - move, theta, own) for move, own in zip(moves, rise, strict=True)) + z**2
+        for moves, z in zip(draws.T, norm.ppf(_DRAWS), strict=True)
+    ]
+    return float(np.min(moved))
 
 
 def _kernel(theta: Floats, tau: float) -> Floats:
@@ -235,12 +257,15 @@ def equal_exponents(fits: Sequence[ScalingFit], shared: float = 0.0) -> tuple[fl
     """F and p of one exponent for all laws, floors and amplitudes being their own: an analysis of covariance.
 
     `F = (min over alpha of sum Q_i(alpha) - sum min Q_i) / (n - 1) / (1 - rho)` with all Q in one variance `s^2 = sum
-    df_i s_i^2 / sum df_i`, on n - 1 and sum df_i degrees of freedom, rho being the correlation of the laws' noise.
+    df_i s_i^2 / sum df_i`, on n - 1 and sum df_i degrees of freedom, rho being the correlation of the laws' noise, and
+    the least also over what that noise may be (`_one_for_all`).
     """
     df = np.array([fit.profile.df for fit in fits])
     own = np.array([fit.levels.set_sd**2 for fit in fits])
     scale = float(np.sum(df * own) / df.sum()) / own
     parts = [(fit.levels, fit.profile.shift_variance, s) for fit, s in zip(fits, scale, strict=True)]
     curves = np.stack([quadratic(a, GRID, shift_variance=b, scale=s).minimum()[0] for a, b, s in parts])
-    f = max(float(curves.sum(0).min() - curves.min(1).sum()), 0.0) / (len(fits) - 1) / (1 - shared)
+    rise = curves - curves.min(1, keepdims=True)
+    draws = _common(np.log(GRID), curves, df, np.full(len(fits), shared))
+    f = _one_for_all(np.log(GRID), rise / (1 - shared), draws) / (len(fits) - 1)
     return f, float(f_distribution.sf(f, len(fits) - 1, float(df.sum())))
