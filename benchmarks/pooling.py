@@ -159,18 +159,18 @@ five reference runs. Unless said otherwise exponents spread by .4 as logits, flo
 1.2. "mean" is the mean law's parameter, "own" each law's, drawn to the mean. "usual" is DerSimonian and Laird's
 analysis with Hartung and Knapp's interval, of an estimate and a standard error from each law. "rejected": one exponent
 for all, at 5 %, by Cochran's Q and by the analysis of covariance; right where it is .05 in designs without spread of
-exponents (the first, the sixth and "equal laws, same sets"), and power elsewhere. In designs of the same sets all of
-what a set adds is the same for all laws of a family; it is .75 of the variance of a set's mean. "narrower floor": width of the own floor's interval over that
-of the law alone. Milliseconds of processor time to pool a family.
+exponents (the first, the sixth and "equal laws, same sets"), and power elsewhere. In designs of the same sets what a
+set adds is the same for all laws of a family; it is .75 of the variance of a set's mean. "narrower floor": width of the
+own floor's interval over that of the law alone. Milliseconds of processor time to pool a family.
 
 Intervals of means hold the truth in .92 to 1 of families, but for the floor of 16 laws (.83): all profiles share a
 small bias, which the mean of many laws is precise enough to show. Borrowing narrows a floor's own interval where floors
 are equal or laws are many. It is wider where laws are few or floors are 0: alone a floor is held at 0 or above, pooled
 ones may be negative.
 
-Laws that rest on the same sets (the last four designs) were taken for independent before (decision 0032): the interval
-of the mean exponent then held the truth in .59, .72, .85 and .83 of the same families (n = 200), and differing exponents
-were found in .11 and .07 of them by Q (eight and four laws).
+Laws that rest on the same sets (the last four designs) were taken for independent before (decision 0032): the
+interval of the mean exponent then held the truth in .59, .72, .85 and .83 of the same families (n = 200), and differing
+exponents were found in .11 and .07 of them by Q (eight and four laws).
 
 {table}
 """
