@@ -15,11 +15,11 @@ from scipy.stats import t as student
 from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
 from limbeck.errors import BadData
-from limbeck.laws import Code, level_means
-from limbeck.laws.components import shared_seed_effect
+from limbeck.laws import Code, fit_levels, groups, level_means
+from limbeck.laws.components import shared_effect
 from limbeck.laws.levels import levels_of_means
 from limbeck.laws.robust import flag_outliers, huber_levels
-from worlds import World
+from worlds import Rows, World
 
 
 def test_a_level_is_the_mean_over_sets_of_their_means_over_seeds() -> None:
@@ -69,16 +69,41 @@ def test_the_shared_effect_of_seeds_is_the_two_way_analysis_of_statsmodels() -> 
     sets = np.tile(np.repeat([0, 1], 3), 3)
     seeds = np.tile([0, 1, 2], 6)
     gap = 0.1 + 0.01 * random.standard_normal(18) + np.array([0.0, 0.02, -0.02])[seeds]
-    variance, p = shared_seed_effect(k, gap, sets, seeds)
-    frame = pd.DataFrame({"gap": gap, "unit": [f"{a}/{b}" for a, b in zip(k, sets, strict=True)], "seed": seeds})
+    units = [f"{a}/{b}" for a, b in zip(k, sets, strict=True)]
+    variance, p = shared_effect(units, list(seeds), gap)
+    frame = pd.DataFrame({"gap": gap, "unit": units, "seed": seeds})
     anova = sm.stats.anova_lm(smf.ols("gap ~ C(unit) + C(seed)", frame).fit())
     assert p == pytest.approx(float(anova.loc["C(seed)", "PR(>F)"]), rel=1e-9)
     between, rest = anova.loc["C(seed)", "mean_sq"], anova.loc["Residual", "mean_sq"]
     assert variance == pytest.approx(float(between - rest) / 6)
 
 
+def nested(drawn: int) -> tuple[Rows, float]:
+    """Sets of one name are good or poor at every k alike, as where each holds the smaller one; and the floor."""
+    world = World(sets=6)
+    of_set = 0.03 * np.random.default_rng(700 + drawn).standard_normal(6)
+    rows = world.rows(drawn)
+    return [row if row["k"] is None else row | {"error": row["error"] + of_set[int(row["set"])]} for row in rows], 0.08
+
+
+def test_sets_that_move_together_at_every_k_are_told_and_widen_what_they_move() -> None:
+    told, held, alone = [], [], []
+    for drawn in range(40):
+        rows, floor = nested(drawn)
+        (group,) = groups(rows)
+        told.append(any(note.code == "shared_set_effect" for note in group.notes))
+        assert group.levels is not None
+        held.append(fit_levels(group.levels).gap(300).covers(floor + 0.6 * 300**-0.5))
+        shift = math.sqrt(0.005**2 / 5)
+        alone.append(fit_levels(replace(group.levels, shift_sd=shift)).gap(300).covers(floor + 0.6 * 300**-0.5))
+    assert np.mean(told) > 0.9
+    assert np.mean(held) >= 0.95 - 3 * math.sqrt(0.95 * 0.05 / 40)
+    assert np.mean(held) > np.mean(alone) + 0.1
+    assert not any(note.code == "shared_set_effect" for note in groups(World(sets=4).rows(1))[0].notes)
+
+
 def test_an_unbalanced_design_shows_no_shared_effect_rather_than_a_wrong_one() -> None:
-    assert shared_seed_effect([10, 10, 20], [0.1, 0.3, 0.2], ["a", "a", "b"], [0, 1, 0]) == (0.0, 1.0)
+    assert shared_effect(["10a", "10a", "20b"], [0, 1, 0], [0.1, 0.3, 0.2]) == (0.0, 1.0)
 
 
 @pytest.mark.parametrize("slope", [0.0, 0.5])

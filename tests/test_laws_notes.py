@@ -73,6 +73,13 @@ def gaps_only() -> Rows:
     return [{**row, "error": None, "gap": row["error"] - 0.1} for row in rows]
 
 
+def nested_sets() -> Rows:
+    moved = {"0": 0.05, "1": 0.0, "2": -0.05}
+    return [
+        row if row["k"] is None else row | {"error": row["error"] + moved[str(row["set"])]} for row in World().rows(2)
+    ]
+
+
 REACHED: dict[str, tuple[Callable[[], Rows], dict[str, Any]]] = {
     "too_few_levels": (lambda: World(ks=(10, 20)).rows(0), {}),
     "few_levels": (lambda: World(ks=(10, 20, 50)).rows(0), {}),
@@ -101,6 +108,7 @@ REACHED: dict[str, tuple[Callable[[], Rows], dict[str, Any]]] = {
     "reference_noise_unknown": (gaps_only, {}),
     "reference_noise_borrowed": (lambda: World(references=1).rows(0), {}),
     "shared_seed_effect": (shared_seeds, {}),
+    "shared_set_effect": (nested_sets, {}),
     "seeds_paired": (lambda: World(references=3).rows(0), {"pair": True}),
     "outlier_sets": (with_outlier, {}),
     "duplicated_rows": (lambda: [*World().rows(0), World().rows(0)[0]], {}),

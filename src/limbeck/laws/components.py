@@ -47,30 +47,25 @@ def components(
     return Components(math.sqrt(set_variance), seed_sd, reference_sd, share, worth)
 
 
-def shared_seed_effect(
-    k: ArrayLike, gap: ArrayLike, set_id: Sequence[object], seed: Sequence[object]
-) -> tuple[float, float]:
-    """Variance that all sets share through the seed of a run, and the p-value of there being none.
+def shared_effect(units: Sequence[object], names: Sequence[object], gap: ArrayLike) -> tuple[float, float]:
+    """Variance that all units share through the name of a row, and the p-value of there being none.
 
-    Two-way analysis within sets: `y_ds = set_d + seed_s + e_ds`; the seed mean square against the residual one,
-    `F = MS_seed / MS_rest`. Seeds that fix the initialisation move every set alike, which looks like a floor.
-    Balanced designs only (every set with the same seeds); otherwise variance 0 and p = 1.
+    Two-way analysis: `y = unit + name + e`; the name's mean square against the residual one, `F = MS_name / MS_rest`.
+    Seeds that fix the initialisation move every set alike, and sets that are parts of one another every k: either looks
+    like a floor. Balanced designs only (every unit with the same names); otherwise variance 0 and p = 1.
     """
-    units = sorted({(float(a), str(b)) for a, b in zip(np.asarray(k, float), set_id, strict=True)})
-    seeds = sorted({str(s) for s in seed})
-    table = np.full((len(units), len(seeds)), np.nan)
-    rows = {unit: index for index, unit in enumerate(units)}
-    columns = {name: index for index, name in enumerate(seeds)}
-    for a, b, s, y in zip(np.asarray(k, float), set_id, seed, np.asarray(gap, float), strict=True):
-        table[rows[(float(a), str(b))], columns[str(s)]] = y
-    n_units, n_seeds = table.shape
-    if np.isnan(table).any() or n_units < 2 or n_seeds < 2:
+    rows, row_of = np.unique([str(one) for one in units], return_inverse=True)
+    columns, column_of = np.unique([str(one) for one in names], return_inverse=True)
+    table = np.full((len(rows), len(columns)), np.nan)
+    table[row_of, column_of] = np.asarray(gap, float)
+    n_units, n_names = table.shape
+    if np.isnan(table).any() or n_units < 2 or n_names < 2:
         return 0.0, 1.0
     rest = table - table.mean(1, keepdims=True)
     effect = rest.mean(0)
-    between = n_units * float(np.sum(effect**2)) / (n_seeds - 1)
-    within = float(np.sum((rest - effect) ** 2)) / ((n_units - 1) * (n_seeds - 1))
+    between = n_units * float(np.sum(effect**2)) / (n_names - 1)
+    within = float(np.sum((rest - effect) ** 2)) / ((n_units - 1) * (n_names - 1))
     if within <= 0:
         return 0.0, 1.0
-    p = float(f_distribution.sf(between / within, n_seeds - 1, (n_units - 1) * (n_seeds - 1)))
+    p = float(f_distribution.sf(between / within, n_names - 1, (n_units - 1) * (n_names - 1)))
     return max(between - within, 0.0) / n_units, p

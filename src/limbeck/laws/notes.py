@@ -33,6 +33,7 @@ class Code(StrEnum):
     reference_noise_unknown = "reference_noise_unknown"
     reference_noise_borrowed = "reference_noise_borrowed"
     shared_seed_effect = "shared_seed_effect"
+    shared_set_effect = "shared_set_effect"
     seeds_paired = "seeds_paired"
     outlier_sets = "outlier_sets"
     duplicated_rows = "duplicated_rows"

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from limbeck.errors import BadData, MissingData, nearest
-from limbeck.laws.components import shared_seed_effect
+from limbeck.laws.components import shared_effect
 from limbeck.laws.levels import Floats, Levels, level_means, levels_of_means
 from limbeck.laws.notes import Code, Note
 
@@ -242,6 +242,8 @@ def _run_group(
             f"every row has a gap. Add rows with method '{REFERENCE}', an empty k and that configuration."
         )
         return Group(method, configuration, None, (*notes, Note(Code.no_reference, message)))
+    spread, more = _with_shared_sets(k, gap, sets, spread)
+    notes += more
     return Group(method, configuration, level_means(k, gap, sets, reference=spread), tuple(notes))
 
 
@@ -263,7 +265,8 @@ def _with_shared_seeds(
     k: Floats, own: Floats, sets: list[str], seeds: list[str], spread: tuple[float, float]
 ) -> tuple[tuple[float, float], list[Note]]:
     """Noise that all sets share through their seeds moves every level alike: it joins the reference's shift."""
-    variance, p = shared_seed_effect(k, own, sets, seeds)
+    units = [f"{one:g} {of}" for one, of in zip(k, sets, strict=True)]
+    variance, p = shared_effect(units, seeds, own)
     if p >= 0.01 or not math.isfinite(spread[0]):
         return spread, []
     n = len(set(seeds))
@@ -273,6 +276,26 @@ def _with_shared_seeds(
         "to the reference's. Runs that share initialisations can be paired instead."
     )
     return (widened, spread[1]), [Note(Code.shared_seed_effect, message)]
+
+
+def _with_shared_sets(
+    k: Floats, gap: Floats, sets: list[str], spread: tuple[float, float] | None
+) -> tuple[tuple[float, float] | None, list[Note]]:
+    """Noise that sets of one name share at every k joins the reference's shift, as levels are then not independent."""
+    of_set: dict[tuple[float, str], list[float]] = {}
+    for one, name, value in zip(k, sets, gap, strict=True):
+        of_set.setdefault((float(one), name), []).append(float(value))
+    units, names = zip(*of_set, strict=True)
+    variance, p = shared_effect(units, names, [float(np.mean(held)) for held in of_set.values()])
+    if p >= 0.01 or (spread is not None and not math.isfinite(spread[0])):
+        return spread, []
+    count = len(set(names))
+    sd, n = (0.0, float(count)) if spread is None else spread
+    message = (
+        f"Sets of one name move together at every k (p = {p:.2g}), as where each holds the smaller one: that noise is "
+        "common to every k and is added to the reference's. Make the sets of each k anew for narrower intervals."
+    )
+    return (math.sqrt(sd**2 + variance * n / count), n), [Note(Code.shared_set_effect, message)]
 
 
 def _mean_groups(rows: list[dict[str, Any]]) -> list[Group]:
