@@ -53,7 +53,7 @@ def test_several_configurations_are_one_sentence_and_a_line_each() -> None:
         (line,) = [line for line in planned.lines if line.startswith(f"under {configuration}: ")]
         assert all(method in line for method in PLANTED)
     most = max(row["estimate"] for row in planned.rows if row["method"] == "dm")
-    assert f"dm needs {most:.3g} [" in planned.sentence or f"; dm {most:.3g} [" in planned.sentence
+    assert f"dm needs {most:.0f} [" in planned.sentence or f"; dm {most:.0f} [" in planned.sentence
 
 
 def test_what_the_law_can_not_reach_is_refused_with_its_reason() -> None:

@@ -20,7 +20,7 @@ from limbeck.plots import laws, points
 from limbeck.report import build_report, write_report
 from limbeck.report.answer import needs, target_gap
 from limbeck.report.frame import Frame, gap_range, round_steps
-from limbeck.report.ink import softened
+from limbeck.report.ink import moment, parted, softened
 from limbeck.report.nulls import worst_of_noise
 from limbeck.testing.worlds import World
 from planted import CONFIGURATIONS, PLANTED, planted_fits, planted_png, planted_results, planted_rows
@@ -303,6 +303,41 @@ def test_laws_without_configurations_or_seeds_still_make_a_page(browser: Any, tm
 def test_intervals_alone_stand_back_in_the_sentence() -> None:
     said = softened("k-means needs 23.4 [1, \u221e) samples; dm(steps=30) 1,170 [57, 1,170]; a[b] (-\u221e, 3].")
     assert re.findall(r'<span class="aside">(.*?)</span>', said) == ["[1, \u221e)", "[57, 1,170]"]
+
+
+def test_settings_of_methods_and_the_time_are_written_for_people() -> None:
+    long = "dm(steps=150, batch_real=<64>)"
+    assert parted(long) == 'dm<span class="settings">(steps=150, batch_real=&lt;64&gt;)</span>'
+    assert parted("k-means") == "k-means"
+    said = softened(f"k-means needs 23 [1, 30] samples; {long} 117.", [long, "k-means"])
+    assert said.count('class="settings"') == 1
+    assert Tags(str(said)).text == f"k-means needs 23 [1, 30] samples; {long} 117."
+    assert moment("2026-11-24T13:44:00+00:00") == "2026-11-24 13:44 UTC"
+    assert moment("yesterday, To be sure") == "yesterday, To be sure"
+
+
+def test_numbers_beside_long_names_stay_in_one_line_on_a_phone(browser: Any, tmp_path: Path) -> None:
+    results = planted_results()
+    text = json.dumps({key: held for key, held in results.items() if key != "images"})
+    long = json.loads(text.replace('"dm"', '"dm(steps=150, batch_real=64, clip=true)"'))
+    page, _ = look(browser, tmp_path, long, 360)
+    assert page.locator(".together text.name", has_text="dm").first.text_content() == "dm"
+    heights = page.evaluate("[...document.querySelectorAll('.forest .number')].map(cell => cell.offsetHeight)")
+    assert len(heights) > 4
+    assert max(heights) < 40  # pixels: a line or, for a refusal, two
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+
+
+def test_a_printed_page_holds_all_and_nothing_runs_over_its_edge(browser: Any, tmp_path: Path) -> None:
+    """What a screen folds away, a sheet of paper can't unfold."""
+    results = planted_results()
+    text = json.dumps({key: held for key, held in results.items() if key != "images"})
+    long = json.loads(text.replace('"dm"', '"dm(steps=150, batch_real=64, clip=true)"'))
+    page, _ = look(browser, tmp_path, long, 720)
+    folded = "[...document.querySelectorAll('details:not([open]) > :not(summary)')].map(held => held.offsetHeight)"
+    page.emulate_media(media="print")
+    assert page.evaluate("document.documentElement.scrollWidth") == 720
+    assert all(page.evaluate(folded))
 
 
 def test_samples_needed_stand_in_the_order_of_the_configurations_below() -> None:

@@ -114,6 +114,6 @@ def _said(needs: list[Row]) -> str:
 
 
 def _count(k: float) -> str:
-    """Three digits, as a number of samples is written: 12.3, 123, 1,230."""
+    """Three digits, as a number of samples is written: 1.23, 12, 123, 1,230."""
     rounded = float(f"{k:.3g}")
-    return f"{rounded:,.0f}" if rounded >= 100 else f"{rounded:.3g}"
+    return f"{rounded:,.0f}" if rounded >= 10 else f"{rounded:.3g}"

@@ -46,14 +46,18 @@ def _text(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def interval(estimate: Mapping[str, Any] | None, digits: int = 3) -> str:
-    """`0.12 [0.1, 0.15]`, with an open end as infinity, or a dash for a refusal."""
+def interval(estimate: Mapping[str, Any] | None, digits: int = 3, *, samples: bool = False) -> str:
+    """`0.12 [0.1, 0.15]`, an open end as infinity, a refusal as a dash; of `samples`, whole numbers from 10 on."""
+
+    def written(value: float) -> str:
+        return number(value, 2 if samples and 10 <= value < 99.5 else digits)
+
     if not estimate or estimate.get("estimate") is None:
         return "-"
     low, high = estimate.get("low"), estimate.get("high")
-    left = "(-∞" if low is None else f"[{number(low, digits)}"
-    right = "∞)" if high is None else f"{number(high, digits)}]"
-    return f"{number(estimate['estimate'], digits)} {left}, {right}"
+    left = "(-∞" if low is None else f"[{written(low)}"
+    right = "∞)" if high is None else f"{written(high)}]"
+    return f"{written(estimate['estimate'])} {left}, {right}"
 
 
 def number(value: float, digits: int = 3) -> str:

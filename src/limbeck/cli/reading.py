@@ -85,9 +85,9 @@ def _law_line(fit: dict[str, Any]) -> dict[str, Any]:
     """A law in a line; with the exponent held, the required k of the free one stands beside."""
     line = {"method": fit["method"], "configuration": fit["configuration"]}
     line |= {name: interval(fit[name]) for name in ("floor", "exponent", "amplitude", "saturation_k")}
-    line |= {f"k for {need['gap']:g}": interval(need) for need in fit["required_k"]}
+    line |= {f"k for {need['gap']:g}": interval(need, samples=True) for need in fit["required_k"]}
     if free := fit.get("free_exponent"):
-        line |= {f"k for {need['gap']:g}, exponent free": interval(need) for need in free["required_k"]}
+        line |= {f"k for {need['gap']:g}, exponent free": interval(need, samples=True) for need in free["required_k"]}
     return line | {f"gap at {point['k']:g}": interval(point) for point in fit["predictions"]}
 
 

@@ -404,7 +404,7 @@ def _print_advice(guidance: list[dict[str, Any]]) -> None:
 
 
 def _answered(row: dict[str, Any]) -> dict[str, str]:
-    needed = interval(row)
+    needed = interval(row, samples=True)
     if row["estimate"] is None:
         needed = "refused" if row["low"] is None else f"refused, or {number(row['low'])} and more"
     return {"k needed": needed, "floor": interval(row["floor"]), "exponent": interval(row["exponent"])}

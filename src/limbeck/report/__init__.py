@@ -38,7 +38,7 @@ from limbeck.plots import Law, Mark, Point, laws, marks, points, replication
 from limbeck.report.answer import Scale, needs, sentence, target_gap, whisker
 from limbeck.report.coverage import coverage_methods, coverage_notes, coverage_section
 from limbeck.report.frame import Frame, gap_range, last_k
-from limbeck.report.ink import clean, count, key, percent, softened
+from limbeck.report.ink import clean, count, key, moment, parted, percent, softened
 from limbeck.report.nulls import random_laws, worst_of_noise
 from limbeck.report.panel import compare, detail
 from limbeck.report.pictures import picture
@@ -121,7 +121,8 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"clean": clean, "count": count, "percent": percent, "softened": softened}
+    environment.filters |= {"clean": clean, "count": count, "percent": percent, "parted": parted, "moment": moment}
+    environment.globals["softened"] = softened
     return environment
 
 
@@ -155,7 +156,7 @@ def _section(here: Sequence[Point], fitted: Sequence[Law], drawn: Mapping[str, M
         own = [point for point in here if point.method == name]
         others = [law for other, law in own_laws.items() if other != name]
         law = own_laws.get(name)
-        floor = f"Floor {percent(law.floor.value)}. " if law and law.floor.value is not None else ""
+        floor = f"Floor {percent(law.floor.value)} points. " if law and law.floor.value is not None else ""
         chart = detail(own, law, others, drawn[name], small, target)
         methods.append(Method(name, floor + replication(own), chart))
     together = compare(here, list(own_laws.values()), drawn, wide, target)

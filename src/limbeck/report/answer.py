@@ -12,7 +12,7 @@ from typing import Any
 from markupsafe import Markup
 
 from limbeck.plots import Estimate, Law, Mark, Point, number
-from limbeck.report.ink import clean, count, interval, outline, percent
+from limbeck.report.ink import clean, count, interval, needed, outline, percent
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Need:
         if self.k.value is None and self.k.low is None:
             return clean(self.refusal) or "refused"
         if self.k.value is None:
-            return f"at least {count(self.k.low)}"
-        return f"{count(self.k.value)} {interval(self.k, count)}"
+            return f"at least {needed(self.k.low)}"
+        return f"{needed(self.k.value)} {interval(self.k, needed)}"
 
 
 def target_gap(plan: Mapping[str, Any], fitted: Sequence[Law]) -> float | None:

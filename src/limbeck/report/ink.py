@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from html import escape
 
 from markupsafe import Markup
@@ -50,9 +51,28 @@ def clean(name: object, limit: int = 160) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def softened(sentence: str) -> Markup:
-    """A sentence whose intervals, `[240, 450]`, stand back behind its numbers."""
-    return Markup(re.sub(r"\[[-+\d.,e∞ ]{1,40}[\])]", r'<span class="aside">\g<0></span>', escape(sentence)))
+def softened(sentence: str, methods: Iterable[str] = ()) -> Markup:
+    """A sentence whose intervals, `[240, 450]`, and settings of methods stand back behind its numbers and names."""
+    text = str(escape(sentence))
+    for method in sorted(methods, key=len, reverse=True):
+        text = text.replace(str(escape(method)), str(parted(method)))
+    return Markup(re.sub(r"\[[-+\d.,e∞ ]{1,40}[\])]", r'<span class="aside">\g<0></span>', text))
+
+
+def parted(method: str) -> Markup:
+    """A method's name, its settings standing back: `dm` and `(steps=150)`."""
+    name, bracket, settings = method.partition("(")
+    if not name or not bracket:
+        return Markup(escape(method))
+    return Markup(f'{escape(name)}<span class="settings">{escape(bracket + settings)}</span>')
+
+
+def moment(text: str) -> str:
+    """A time as a person writes it, `2026-11-24 13:44 UTC`; any other text as it is."""
+    try:
+        return f"{datetime.fromisoformat(text).astimezone(UTC):%Y-%m-%d %H:%M} UTC" if "T" in text else text
+    except ValueError:
+        return text
 
 
 def label(x: float, y: float, words: object, css: str = "", anchor: str = "start") -> str:
@@ -65,6 +85,11 @@ def count(k: float | None) -> str:
     if k is None:
         return "∞"
     return f"{round(k):,}" if k < 1e7 else f"{k:.1e}"
+
+
+def needed(k: float | None) -> str:
+    """A number of samples that was estimated: three digits of it are known at most."""
+    return count(None if k is None else float(f"{k:.3g}"))
 
 
 def percent(fraction: float | None) -> str:

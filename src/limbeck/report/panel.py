@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
@@ -154,9 +155,12 @@ def _end_labels(frame: Frame, ends: Sequence[tuple[float, str]], drawn: Mapping[
         heights[place] = min(heights[place], floor)
         floor = heights[place] - apart
     edge = frame.width - frame.right
+    heads = Counter(name.partition("(")[0] for _, name in ends)
     parts = []
     for (y, name), height in zip(sorted(ends), heights, strict=True):
         colour = drawn[name].colour
         parts.append(f'<path class="m{colour} leader" d="M{edge:.1f} {y:.1f}L{edge + 8:.1f} {height:.1f}"/>')
-        parts.append(label(edge + 11, height + 4, clean(name, 12), f"m{colour} name"))
+        head = name.partition("(")[0]
+        shown = head if heads[head] == 1 else name  # settings are worth their room where they tell two apart
+        parts.append(label(edge + 11, height + 4, clean(shown, 12), f"m{colour} name"))
     return "".join(parts)

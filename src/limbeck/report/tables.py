@@ -9,7 +9,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from limbeck.plots import Estimate, Law, Point
-from limbeck.report.ink import clean, count, interval, percent, plain
+from limbeck.report.ink import clean, interval, needed, percent, plain
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,8 @@ def _cell(estimate: Estimate, write: Callable[[float | None], str]) -> Cell:
 def _needed(k: Estimate, refusal: str) -> Cell:
     if k.value is None and k.low is None:
         return Cell(clean(refusal, 200) or "refused")
-    main = count(k.value) if k.value is not None else f"≥ {count(k.low)}"
-    return Cell(main, interval(k, count))
+    main = needed(k.value) if k.value is not None else f"≥ {needed(k.low)}"
+    return Cell(main, interval(k, needed))
 
 
 def mean_lines(held: Sequence[Point]) -> tuple[list[float], list[MeanLine]]:
