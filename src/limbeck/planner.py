@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from limbeck.errors import UnknownName, nearest
-from limbeck.laws import answer
-from limbeck.laws.advice import advise
+from limbeck.laws import answer, groups
+from limbeck.laws.advice import advise, fitted
+from limbeck.laws.choice import DISTINCT, Comparison, compared
 
 Row = dict[str, Any]
 
@@ -18,7 +19,8 @@ Row = dict[str, Any]
 class Plan:
     """The answer for one target gap: a sentence, a row a method and configuration, refusals and remarks.
 
-    Where there are several configurations the sentence is about all of them at once, and `lines` has one for each.
+    Where there are several configurations the sentence is about all of them at once, and `lines` has one for each. It
+    ends with which methods the first one is told apart from (`comparisons`, see `limbeck.laws.choice`).
     """
 
     gap: float
@@ -29,11 +31,14 @@ class Plan:
     refusals: tuple[dict[str, Any], ...]  # laws that give no k, with the reason
     notes: tuple[dict[str, Any], ...]  # what else to know of each law
     guidance: tuple[dict[str, Any], ...]  # what to do about each law, see `limbeck.laws.advice`
+    comparisons: tuple[dict[str, Any], ...]  # the method that needs the fewest samples against each other one
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
         held = dict(vars(self))
-        return held | {name: list(held[name]) for name in ("lines", "rows", "refusals", "notes", "guidance")}
+        return held | {
+            name: list(held[name]) for name in ("lines", "rows", "refusals", "notes", "guidance", "comparisons")
+        }
 
 
 def plan(rows: Iterable[Row], *, gap: float, configuration: str | None = None) -> Plan:
@@ -58,7 +63,11 @@ def plan(rows: Iterable[Row], *, gap: float, configuration: str | None = None) -
     held = [_ranked(need for need in needs if need["configuration"] == name) for name in _named(needs)]
     lines = tuple(f"under {own[0]['configuration']}: {_said(own)}" for own in held) if len(held) > 1 else ()
     guidance = tuple(one.to_dict() for one in advise(table, gap) if configuration in (None, one.configuration))
-    return Plan(gap, configuration, _sentence(held, gap), lines, tuple(needs), tuple(refusals), tuple(notes), guidance)
+    most = _most_of_each(held)
+    pairs = _compared(table, [need["method"] for need in most if need["estimate"] is not None], _named(needs), gap)
+    said = " ".join([_sentence(most, len(held), gap), *_choice(pairs)])
+    told = tuple(one.to_dict() for one in pairs)
+    return Plan(gap, configuration, said, lines, tuple(needs), tuple(refusals), tuple(notes), guidance, told)
 
 
 def _need(fit: dict[str, Any]) -> dict[str, Any]:
@@ -80,16 +89,36 @@ def _ranked(needs: Iterable[Row]) -> list[Row]:
     return sorted(needs, key=lambda need: (need["estimate"] is None, need["estimate"] or 0.0, need["method"]))
 
 
-def _sentence(held: list[list[Row]], gap: float) -> str:
-    """One sentence; for several configurations, what each method needs under the one where it needs most."""
-    start = f"For a gap of {100 * gap:g} points"
-    if len(held) == 1:
-        return f"{start}: {_said(held[0])}."
+def _most_of_each(held: list[list[Row]]) -> list[Row]:
+    """What each method needs under the configuration where it needs most, the fewest first."""
     of_method: dict[str, list[Row]] = defaultdict(list)
     for need in (need for own in held for need in own):
         of_method[need["method"]].append(need)
-    most = [_most(own, len(held)) for own in of_method.values()]
-    return f"{start} under each of {len(held)} configurations: {_said(_ranked(most))}."
+    return _ranked(_most(own, len(held)) if len(held) > 1 else own[0] for own in of_method.values())
+
+
+def _sentence(most: list[Row], configurations: int, gap: float) -> str:
+    """One sentence; for several configurations, what each method needs under the one where it needs most."""
+    under = f" under each of {configurations} configurations" if configurations > 1 else ""
+    return f"For a gap of {100 * gap:g} points{under}: {_said(most)}."
+
+
+def _compared(table: list[Row], methods: list[str], configurations: list[str], gap: float) -> list[Comparison]:
+    """The first of the methods against each other one, as far as they have laws under all configurations."""
+    fits = {(one.method, one.configuration): fit for one in groups(table) if (fit := fitted(one)) is not None}
+    own = {name: [fits[name, one] for one in configurations if (name, one) in fits] for name in methods}
+    whole = {name: held for name, held in own.items() if len(held) == len(configurations)}
+    return compared(whole, gap) if methods and methods[0] in whole else []
+
+
+def _choice(pairs: list[Comparison]) -> list[str]:
+    """`dm needs 0.5 [0.3, 0.8] times as many as random (p = 0.01) and is not told apart from dc (0.9 [0.6, 2])`."""
+    if not pairs:
+        return []
+    sure = [f"{one.ratio.text(2)} times as many as {one.other} (p = {one.p:.1g})" for one in pairs if one.p < DISTINCT]
+    near = [f"{one.other} ({one.ratio.text(2)})" for one in pairs if one.p >= DISTINCT]
+    said = [f"needs {', '.join(sure)}"] * bool(sure) + [f"is not told apart from {', '.join(near)}"] * bool(near)
+    return [f"Compared in pairs (Holm), {pairs[0].method} {' and '.join(said)}."]
 
 
 def _most(own: list[Row], configurations: int) -> Row:

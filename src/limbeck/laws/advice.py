@@ -67,7 +67,7 @@ def advise(rows: Iterable[Row], gap: float) -> list[Guidance]:
     """Guidance for every law of a table that has intervals. Raises `BadData` for a table that can't be read."""
     table = list(rows)
     classes = classes_of(table)
-    fits = {(one.method, one.configuration): fit for one in groups(table) if (fit := _fitted(one)) is not None}
+    fits = {(one.method, one.configuration): fit for one in groups(table) if (fit := fitted(one)) is not None}
     found = []
     for (method, configuration), fit in fits.items():
         other = fits.get((RANDOM, configuration)) if method != RANDOM else None
@@ -81,7 +81,8 @@ def classes_of(rows: Sequence[Row]) -> int | None:
     return round(next(iter(ratios))) if len(ratios) == 1 else None
 
 
-def _fitted(group: Group) -> ScalingFit | None:
+def fitted(group: Group) -> ScalingFit | None:
+    """A group's law, where it has one with an interval."""
     try:
         fit = fit_levels(group.levels) if group.levels is not None else None
     except BadData:

@@ -78,7 +78,7 @@ def needs(
 def sentence(plan: Mapping[str, Any], held: Sequence[Point]) -> str:
     """The plan's own sentence; without a plan, what was measured at the largest k."""
     if plan.get("sentence"):
-        return clean(plan["sentence"], 900)
+        return clean(plan["sentence"], 2000)
     if not held:
         return "No result carries a number yet."
     largest = max(point.k for point in held)
