@@ -263,7 +263,7 @@ def test_a_file_that_is_no_table_is_told_so(tmp_path: Path) -> None:
     with pytest.raises(BadData, match="UTF-8"):
         read_rows(tmp_path / "bytes.csv")
     (tmp_path / "ragged.csv").write_text("method,k,error\ndm,10,0.2\ndm,20\n")
-    with pytest.raises(BadData, match=r"line 3 .* fewer cells"):
+    with pytest.raises(BadData, match=r"row 3 has \d+ cells, the header \d+"):
         read_rows(tmp_path / "ragged.csv")
     (tmp_path / "twice.csv").write_text("method,k,k,error\ndm,10,10,0.2\n")
     with pytest.raises(BadData, match="two columns of one name"):

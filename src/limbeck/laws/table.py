@@ -8,7 +8,6 @@ configuration is on one of them.
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from limbeck.errors import BadData, MissingData, nearest
 from limbeck.laws.components import shared_effect
 from limbeck.laws.levels import Floats, Levels, level_means, levels_of_means
 from limbeck.laws.notes import Code, Note
+from limbeck.separated import read_separated
 
 REFERENCE = "reference"
 _KNOWN = ("method", "configuration", "k", "set", "seed", "error", "gap", "error_mean", "error_sd", "n")
@@ -45,31 +45,16 @@ def read_rows(path: str | Path) -> list[dict[str, Any]]:
     file = Path(path)
     if not file.is_file():
         raise MissingData(f"there is no table at '{file}'. Give a CSV file with the columns {', '.join(_KNOWN[:6])}.")
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as handle:
-            first = handle.readline()
-            handle.seek(0)
-            reader = csv.DictReader(handle, strict=True, delimiter=max(",;\t", key=first.count))
-            rows = list(reader)
-            header = [_column(name) for name in reader.fieldnames or []]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise BadData(
-            f"'{file.name}' can't be read as CSV in UTF-8 ({error}). Save it as comma-separated text."
-        ) from error
-    if len(set(header)) != len(header):
-        raise BadData(f"'{file.name}' has two columns of one name: {', '.join(header)}. Name them apart.")
-    for line, row in enumerate(rows, start=2):
-        if None in row or None in row.values():
-            raise BadData(
-                f"line {line} of '{file.name}' has {'more' if None in row else 'fewer'} cells than the header."
-            )
-    return [{_column(name): value.strip() for name, value in row.items()} for row in rows]
+    header, rows = read_separated(file)
+    columns = [_column(name) for name in header]
+    if len(set(columns)) != len(columns):
+        raise BadData(f"'{file.name}' has two columns of one name: {', '.join(columns)}. Name them apart.")
+    return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
-def _column(name: str | None) -> str:
+def _column(name: str) -> str:
     """A column's name, in small letters where it is one that is known: Method and K are method and k."""
-    text = (name or "").strip()
-    return text.lower() if text.lower() in (*_KNOWN, "source") else text
+    return name.lower() if name.lower() in (*_KNOWN, "source") else name
 
 
 def groups(rows: Iterable[Row], *, pair: bool = False) -> list[Group]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from limbeck.errors import BadData, CorruptFile, MissingData, MissingExtra, nearest
+from limbeck.separated import read_separated
 from limbeck.sources import RawData
 from limbeck.sources._draws import Labelled
 
 SPLITS = {"train": {"train"}, "validation": {"validation", "val", "valid"}, "test": {"test"}}
-SEPARATORS = ",;\t"
 
 
 def parquet_columns(path: Path, needed: Collection[str], optional: Collection[str] = ()) -> dict[str, Any]:
@@ -44,28 +43,16 @@ def parquet_columns(path: Path, needed: Collection[str], optional: Collection[st
 
 
 def csv_columns(path: Path) -> dict[str, list[str]]:
-    """Columns of a CSV file with a header line, as text; the separator is the one that its header has most of.
+    """Columns of a CSV file with a header line, as text.
 
     Raises `MissingData`, or `BadData` with the line that is wrong.
     """
     _there(path)
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as handle:
-            first = handle.readline()
-            handle.seek(0)
-            rows = [row for row in csv.reader(handle, delimiter=max(SEPARATORS, key=first.count), strict=True) if row]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise BadData(f"{path} can't be read as CSV in UTF-8 ({error}). Save it as comma-separated text.") from None
-    except OSError as error:
-        raise MissingData(f"{path} can't be read: {error.strerror or error}. Check its permissions.") from None
-    header = [name.strip() for name in rows[0]] if rows else []
-    if len(rows) < 2 or len(set(header)) < len(header):
-        wrong = "has two columns of one name" if len(rows) > 1 else "has no rows below its header"
+    header, rows = read_separated(path)
+    if not rows or len(set(header)) < len(header):
+        wrong = "has two columns of one name" if rows else "has no rows below its header"
         raise BadData(f"{path} {wrong}. A table starts with a line of column names, each different.")
-    for line, row in enumerate(rows, start=1):
-        if len(row) != len(header):
-            raise BadData(f"{path}: row {line} has {len(row)} cells, the header {len(header)}. Correct or remove it.")
-    return {name: [row[place].strip() for row in rows[1:]] for place, name in enumerate(header)}
+    return {name: [row[place] for row in rows] for place, name in enumerate(header)}
 
 
 def divided(
