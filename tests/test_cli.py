@@ -572,7 +572,8 @@ def test_failures_are_told_at_once_and_at_the_end(
     monkeypatch.setattr("limbeck.study.work.EXECUTE", faked.DIVERGING)
     ended = limbeck("study", "run", study_file(tmp_path, methods=["random", "k-means"]), "--runner", "serial")
     assert ended.code == 0
-    assert ended.out.count("FAILED distill k-means") == 2 * 4
+    assert ended.out.count("FAILED distill k-means") == 4 + 1  # as they fail, and those of one reason at the end
+    assert " and 3 more: the numbers left the finite range at step 3." in ended.out
     assert "left the finite range at step 3" in ended.out
 
 

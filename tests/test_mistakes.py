@@ -102,6 +102,7 @@ def own(limbeck: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
 )
 def test_a_mistake_is_named(limbeck: Command, words: tuple[str, ...], said: str) -> None:
     assert said in limbeck.refused(*words)
+    assert said in limbeck.refused(*words, "--json")  # standard output stays empty
 
 
 @pytest.mark.parametrize("words", [(), ("study",)])

@@ -147,6 +147,9 @@ def outcome(cell: Cell, record: dict[str, Any]) -> str:
 def _bar() -> Any:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.table import Column
 
-    fields = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[facts]}")]
+    # On a narrow terminal the name and the facts wrap or end early; the bar and the count stay.
+    bar, count = BarColumn(table_column=Column(min_width=5)), MofNCompleteColumn(table_column=Column(min_width=7))
+    fields = [TextColumn("{task.description}"), bar, count, TextColumn("{task.fields[facts]}")]
     return Progress(*fields, console=Console(stderr=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -342,8 +343,11 @@ def _print_status(folder: StudyFolder, state: Status, as_json: bool) -> None:
     unknown = "what is left is known after the first cells"
     left = unknown if state.seconds_left is None else f"{duration(state.seconds_left)} left"
     print(f"{folder.path}: {duration(state.seconds_spent)} of work done, {left} (on one core).")
+    of_reason: dict[str, list[str]] = defaultdict(list)
     for failure in state.failures:
-        print(f"FAILED {failure['cell']}: {failure['reason']}")
+        of_reason[failure["reason"]].append(failure["cell"])
+    for reason, cells in of_reason.items():
+        print(f"FAILED {cells[0]}{f' and {len(cells) - 1} more' * (len(cells) > 1)}: {reason}")
 
 
 def _print_forecast(folder: StudyFolder, made: StudyForecast, as_json: bool) -> None:
