@@ -249,7 +249,8 @@ def test_a_study_is_run_looked_at_and_answered_from(limbeck: Command, tmp_path: 
     assert [float(row["error"]) for row in told] == [row["error"] for row in rows]
     assert len(limbeck("study", "table", file).out.splitlines()) == len(rows) + 2
     planned = limbeck("plan", file, "--gap", 0.4, "--json").json
-    assert set(planned) == {"gap", "configuration", "sentence", "lines", "rows", "refusals", "notes", "guidance"}
+    keys = {"gap", "configuration", "sentence", "lines", "rows", "refusals", "notes", "guidance", "comparisons"}
+    assert set(planned) == keys
     assert planned["gap"] == 0.4
     lines = limbeck("plan", file, "-c", CONFIGURATION).out.splitlines()
     assert lines[0].startswith("For a gap of 30 points: ")
