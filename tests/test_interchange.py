@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.stats import linregress, spearmanr, ttest_1samp, ttest_ind
+from scipy.stats import linregress, spearmanr, ttest_1samp, ttest_ind, tukey_hsd
 
 from limbeck.errors import BadData
 from limbeck.laws.guidance import guidance
@@ -227,11 +227,27 @@ def test_guidance_ranks_by_gap_reads_worth_off_random_samples_and_takes_the_chea
     assert {lines[name, 10].advised for name in ("dm", "dc")} == {True, False}
     assert lines["dm", 10].advised  # 2.5 s against 2.6 s, and not told apart
     assert not lines["random", 10].advised
-    values = {name: [r["gap"] for r in rows if r["method"] == name and r["k"] == 10] for name in ("random", "dm", "dc")}
-    own = {name: np.reshape(gaps, (6, 2)).mean(1) for name, gaps in values.items()}
-    best = min(own, key=lambda name: float(own[name].mean()))
-    raw = {name: float(ttest_ind(own[name], own[best], equal_var=False).pvalue) for name in own if name != best}
-    assert lines["random", 10].p == pytest.approx(2 * raw["random"])  # Holm: the smaller of two
+
+
+def own_gaps(rows: list[dict[str, Any]], method: str) -> Any:
+    return np.reshape([row["gap"] for row in rows if row["method"] == method and row["k"] == 10], (6, 2)).mean(1)
+
+
+def test_a_method_is_told_from_the_best_by_welch_and_of_many_by_games_and_howell() -> None:
+    rows = measured_rows({"random": 0.35, "dm": 0.25})
+    found = next(line for line in guidance(rows) if line.k == 10 and not line.best)
+    other = ttest_ind(own_gaps(rows, "random"), own_gaps(rows, "dm"), equal_var=False)
+    assert found.p == pytest.approx(float(other.pvalue), rel=1e-6)  # of two means both tests are one
+    assert found.more.low == pytest.approx(float(other.confidence_interval().low))
+    assert found.more.high == pytest.approx(float(other.confidence_interval().high))
+    pytest.importorskip("scipy", minversion="1.15")  # from there on it knows unequal variances
+    rows = measured_rows({"random": 0.35, "dm": 0.25, "dc": 0.3})
+    names = ("random", "dm", "dc")
+    many = tukey_hsd(*(own_gaps(rows, name) for name in names), equal_var=False)
+    lines = {line.method: line for line in guidance(rows) if line.k == 10}
+    best = next(name for name in names if lines[name].best)
+    for name in set(names) - {best}:
+        assert lines[name].p == pytest.approx(float(many.pvalue[names.index(name), names.index(best)]), rel=1e-6)
 
 
 def test_the_answer_about_surrogates_is_whole_plain_and_refuses_what_rows_can_not_carry() -> None:

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import ttest_ind
+from scipy.stats import studentized_range
 
 from limbeck.laws.estimate import Estimate
 from limbeck.laws.levels import t_quantile
-from limbeck.laws.multiplicity import holm
 
 RANDOM = "random"
 LEVEL = 0.95
@@ -36,7 +35,8 @@ class Line:
     breadth: Estimate  # away less home: 0 is as good elsewhere
     gap: Estimate  # mean over all configurations, what lines are compared by
     seconds: float  # to distil one set
-    p: float | None  # of being as good as the best at this k, by Holm; None for the best
+    more: Estimate  # gap less that of the best at this k
+    p: float | None  # of being as good as the best, by Games and Howell; None for the best, and where it is unknown
     best: bool
     advised: bool  # the cheapest of those not told apart from the best
 
@@ -48,8 +48,9 @@ class Line:
 def guidance(rows: Sequence[Mapping[str, Any]]) -> tuple[Line, ...]:
     """A line for every method and k of `rows`, a row a training (see `interchange_answer`), best first at each k.
 
-    At each k the best is the method of the smallest mean gap over configurations. Others are told apart from it by
-    Welch's t over sets at 5 %, corrected by Holm within k; that a method is not told apart is no proof of equality.
+    At each k the best is the method of the smallest mean gap over configurations. Others are told apart from it by the
+    test of Games and Howell (1976) over sets at 5 %, which allows for the choice of the best among all; that a method
+    is not told apart is no proof of equality, and `more` says how much worse it may be.
     """
     sizes = sorted({int(row["k"]) for row in rows})
     known = _random_scale(rows)
@@ -62,10 +63,13 @@ def _at(rows: Sequence[Mapping[str, Any]], k: int, known: tuple[Any, Any] | None
     gaps = {name: _by_set(held, "gap") for name, held in own.items()}
     order = sorted(names, key=lambda name: float(np.mean(gaps[name])))
     best, others = order[0], order[1:]
-    p = dict(zip(others, _compared(gaps[best], [gaps[name] for name in others]), strict=True))
-    near = [name for name in order if (own_p := p.get(name)) is None or own_p >= DISTINCT]
+    against = {name: _against(gaps[best], gaps[name], len(order)) for name in others}
+    against[best] = Estimate.of(0.0, 0.0, 0.0), None
+    near = [name for name in order if (p := against[name][1]) is None or p >= DISTINCT]
     cheapest = min(near, key=lambda name: (_seconds(own[name]), order.index(name)))
-    return [_line(name, k, own[name], gaps[name], p.get(name), name == best, name == cheapest, known) for name in order]
+    return [
+        _line(name, k, own[name], gaps[name], against[name], name == best, name == cheapest, known) for name in order
+    ]
 
 
 def _line(
@@ -73,7 +77,7 @@ def _line(
     k: int,
     held: Sequence[Mapping[str, Any]],
     gaps: Sequence[float],
-    p: float | None,
+    against: tuple[Estimate, float | None],
     best: bool,
     advised: bool,
     known: tuple[Any, Any] | None,
@@ -93,7 +97,8 @@ def _line(
         breadth=mean_over_sets(differences),
         gap=mean_over_sets(gaps),
         seconds=_seconds(held),
-        p=p,
+        more=against[0],
+        p=against[1],
         best=best,
         advised=advised,
     )
@@ -121,14 +126,21 @@ def mean_over_sets(values: Sequence[float]) -> Estimate:
     return Estimate.of(mean, mean - half, mean + half)
 
 
-def _compared(best: Sequence[float], others: Sequence[Sequence[float]]) -> list[float | None]:
-    """Holm's p of Welch's test of each against the best; None where sets are too few or do not differ at all."""
-    found: list[float | None] = []
-    for values in others:
-        able = min(len(best), len(values)) > 1 and np.std(best) + np.std(values) > 0
-        found.append(float(ttest_ind(values, best, equal_var=False).pvalue) if able else None)
-    tested = iter(holm([p for p in found if p is not None]))
-    return [None if p is None else float(next(tested)) for p in found]
+def _against(best: Sequence[float], others: Sequence[float], methods: int) -> tuple[Estimate, float | None]:
+    """How much larger a mean is than the best's, with Welch's interval and the p of Games and Howell among `methods`.
+
+    `p = P(q > sqrt(2) |t|)`, q the Studentized range of so many means with Welch's degrees of freedom. Nothing of both
+    where sets are too few or do not differ at all.
+    """
+    difference = float(np.mean(others) - np.mean(best))
+    if min(len(best), len(others)) < 2 or not np.std(best) + np.std(others) > 0:
+        return Estimate.of(difference), None
+    parts = [float(np.var(one, ddof=1)) / len(one) for one in (best, others)]
+    error = math.sqrt(sum(parts))
+    df = sum(parts) ** 2 / sum(part**2 / (len(one) - 1) for part, one in zip(parts, (best, others), strict=True))
+    half = t_quantile(LEVEL, df) * error
+    p = float(studentized_range.sf(math.sqrt(2) * abs(difference) / error, methods, df))
+    return Estimate.of(difference, difference - half, difference + half), p
 
 
 def _random_scale(rows: Sequence[Mapping[str, Any]]) -> tuple[Any, Any] | None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from limbeck.errors import BadData
+from limbeck.laws.estimate import Estimate
 from limbeck.laws.guidance import DISTINCT, Line, guidance
 from limbeck.laws.interchange import Ancova, ancova, leave_one_method_out, partial_rank_correlation
 from limbeck.laws.surrogates import decline, transfer_loss
@@ -139,6 +140,12 @@ def _decline(rows: Sequence[Mapping[str, Any]], method: str, k: int) -> dict[str
     return head | measured | {"start": found.start}
 
 
+def _points(gap: Estimate) -> str:
+    """`1.2 [-0.3, 2.7] points`."""
+    ends = (None if end is None else 100 * end for end in (gap.estimate, gap.low, gap.high))
+    return f"{Estimate.of(*ends).text(2)} points"
+
+
 def _sentence(lines: Sequence[Line], judged: Mapping[str, Any]) -> str:
     said = []
     for k in dict.fromkeys(line.k for line in lines):
@@ -146,10 +153,7 @@ def _sentence(lines: Sequence[Line], judged: Mapping[str, Any]) -> str:
         near = sum(line.p is None or line.p >= DISTINCT for line in own)
         best, advised = (next(line for line in own if getattr(line, name)) for name in ("best", "advised"))
         gap = 100 * (best.gap.estimate or 0.0)
-        more = 100 * ((advised.gap.estimate or 0.0) - (best.gap.estimate or 0.0))
-        also = (
-            f"; of the {near} not told apart from it {advised.method} costs least (its gap is {more:.2g} points more)"
-        )
+        also = f"; of the {near} not told apart from it {advised.method} costs least (gap {_points(advised.more)} more)"
         also = "" if advised is best else also
         said.append(f"At k = {k} {best.method} leaves the smallest mean gap, {gap:.2g} points{also}.")
     if "refusal" in judged:
