@@ -10,7 +10,7 @@ import pytest
 import typer
 
 import faked
-from limbeck.cli import app, covering, making, measuring, reading, studying  # noqa: F401  (importing registers verbs)
+from limbeck.cli import answering, app, covering, making, measuring, reading, studying  # noqa: F401  (importing registers verbs)
 from little import write_arrays
 
 ROOT = Path(__file__).parents[1]

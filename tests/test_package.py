@@ -57,7 +57,7 @@ def test_the_example_of_the_readme_runs_as_it_is_printed(tmp_path: Path) -> None
 def test_the_readme_names_every_verb_and_only_verbs_that_there_are() -> None:
     readme = (ROOT / "README.md").read_text()
     told = set(re.findall(r"`limbeck ((?:study )?[a-z]+)", readme))
-    from limbeck.cli import app, covering, making, measuring, reading, studying  # noqa: F401
+    from limbeck.cli import answering, app, covering, making, measuring, reading, studying  # noqa: F401
 
     verbs = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
     verbs |= {f"study {c.name or c.callback.__name__}" for c in studying.study.registered_commands if c.callback}

@@ -59,7 +59,7 @@ def _options(
 
 def main() -> None:
     """Entry point: a user's mistake is one paragraph on standard error and exit code 2, never a traceback."""
-    from limbeck.cli import covering, making, measuring, reading, studying  # noqa: F401  (importing registers verbs)
+    from limbeck.cli import answering, covering, making, measuring, reading, studying  # noqa: F401  (importing registers verbs)
     from limbeck.cli.mistakes import told
 
     words = [word for word in sys.argv[1:] if word != DEBUG]

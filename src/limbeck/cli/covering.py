@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from limbeck.cli import app
+from limbeck.cli.folders import RUNS, RowsArgument, RunsOption, opened
 from limbeck.cli.making import JsonOption
 from limbeck.cli.printing import interval, print_json, print_table
-from limbeck.cli.studying import RUNS, RunsOption, _folder
 from limbeck.errors import BadSetting
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ FROM_TABLE = "risk-profile"
 
 @app.command()
 def coverage(
-    file: Annotated[Path, typer.Argument(metavar="STUDY", help="A study's TOML file, its folder, or a CSV of rows.")],
+    file: RowsArgument,
     gap: Annotated[float | None, typer.Option(help="Target gap, a fraction; by default the study's own.")] = None,
     method: Annotated[list[str] | None, typer.Option(help="Only this method; repeatable.")] = None,
     distance: Annotated[
@@ -42,7 +41,7 @@ def coverage(
     from limbeck.laws.profiles import read_all, risk_profile
     from limbeck.study import table as rows_of
 
-    folder = None if file.suffix == ".csv" else _folder(file, runs)
+    folder = None if file.suffix == ".csv" else opened(file, runs)
     rows = read_rows(file) if folder is None else rows_of(folder)
     target = folder.study.target_gap if gap is None and folder is not None else gap
     if target is None:

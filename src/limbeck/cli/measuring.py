@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from limbeck.cli import app
+from limbeck.cli.folders import RUNS, RowsArgument, RunsOption, opened
 from limbeck.cli.making import DEFAULT_CONFIGURATION, DeviceOption, JsonOption
 from limbeck.cli.printing import interval, print_json, print_table
-from limbeck.cli.studying import RUNS, RunsOption, _folder
 
 PARTS = {
     "residual": "start not forgotten: prod(1 - rate mu)(L_0 - L*)",
@@ -61,7 +61,7 @@ def measure(
 
 @app.command()
 def interchange(
-    file: Annotated[Path, typer.Argument(metavar="STUDY", help="A study's TOML file, its folder, or a CSV of rows.")],
+    file: RowsArgument,
     every: Annotated[int, typer.Option(min=1, help="Measure every so many steps of each training.")] = 25,
     runs: RunsOption = RUNS,
     device: DeviceOption = "cpu",
@@ -75,7 +75,7 @@ def interchange(
     if file.suffix == ".csv":
         rows: list[dict[str, Any]] = read_rows(file)
     else:
-        rows = discrepancies(_folder(file, runs), every=every, device=device, on_done=None if as_json else _tell)
+        rows = discrepancies(opened(file, runs), every=every, device=device, on_done=None if as_json else _tell)
     answer = interchange_answer(rows)
     if as_json:
         print_json({**answer, "rows": rows})

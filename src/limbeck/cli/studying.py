@@ -1,4 +1,4 @@
-"""Verbs about studies: study run, study status, study table, study merge, plan, report."""
+"""Verbs that run studies and look at them: study run, study status, study table, study merge."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from limbeck.cli import app
+from limbeck.cli.answering import answer_and_report, print_family, print_proposals
+from limbeck.cli.folders import RUNS, RunsOption, StudyArgument, opened
 from limbeck.cli.making import JsonOption
-from limbeck.cli.printing import duration, interval, law_name, number, print_json, print_table, remarks, size
+from limbeck.cli.printing import duration, print_json, print_table, size
 from limbeck.cli.progress import OnDone, study_bar
 from limbeck.cli.tracking import Note, TrackerOption, of_cells, tracked
-from limbeck.errors import BadSetting, MissingData
+from limbeck.errors import BadSetting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,11 +29,6 @@ if TYPE_CHECKING:
 
 study = typer.Typer(help="Run a grid of methods, sizes, sets, configurations and seeds.", no_args_is_help=True)
 app.add_typer(study, name="study")
-
-StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY", help="A study's TOML file or its folder.")]
-RunsOption = Annotated[Path, typer.Option(help="The folder that holds the folders of studies.")]
-RUNS = Path("runs")
-EACH = 12  # remarks are printed one by one up to this number
 
 
 @study.command()
@@ -100,7 +97,7 @@ def run(
     _print_status(folder, ended, as_json=False)
     _print_outcome(StudyForecast.load(folder))
     if report and ended.complete:
-        _answer_and_report(folder)
+        answer_and_report(folder)
 
 
 def _pursue(
@@ -139,7 +136,7 @@ def _pursue(
         if not as_json:
             known = told(campaign.width) if math.isfinite(campaign.width) else "not known yet"
             print(f"Widest interval of {what}: {known}. Next:")
-            _print_proposals([one.to_dict() for one in proposals])
+            print_proposals([one.to_dict() for one in proposals])
 
     ended = pursue(
         folder,
@@ -159,9 +156,9 @@ def _pursue(
     left = f"widest interval {told(ended.width)}" if math.isfinite(ended.width) else "no interval is known"
     print(f"Ended by {ended.why} after {ended.runs} chosen runs: {left}.")
     for one in standing.get("family", []):
-        _print_family(one)
+        print_family(one)
     if report:
-        _answer_and_report(folder)
+        answer_and_report(folder)
 
 
 @contextmanager
@@ -171,27 +168,12 @@ def _watched(folder: StudyFolder, cells: Sequence[Cell], note: Note | None, quie
         yield of_cells(note, show)
 
 
-def _print_family(one: dict[str, Any]) -> None:
-    head = f"\n{one['method']} at k = {one['k']:,}: {one['measured']} of {one['of']} configurations were measured"
-    if one["worst"] is None:
-        print(f"{head}; 2 are needed to say which may be the worst.")
-        return
-    print(f"{head}; the worst gap is {interval(one['worst'])}. It may be that of:")
-    shown = [{**held, "measured": "yes" if held["measured"] else "no"} for held in one["suspects"]]
-    print_table(shown, ["configuration", "chance", "gap", "sd", "measured"])
-
-
-def _print_proposals(proposals: list[dict[str, Any]]) -> None:
-    columns = ["kind", "method", "configuration", "k", "set", "seconds", "gain", "reason"]
-    print_table(proposals, columns)
-
-
 @study.command()
 def status(file: StudyArgument, runs: RunsOption = RUNS, as_json: JsonOption = False) -> None:
     """How far a study is, what failed and why, and what is left."""
     from limbeck.study import status as state
 
-    folder = _folder(file, runs)
+    folder = opened(file, runs)
     _print_status(folder, state(folder), as_json)
 
 
@@ -206,7 +188,7 @@ def table(
     from limbeck.study import table as rows_of
     from limbeck.study import table_csv
 
-    rows = rows_of(_folder(file, runs))
+    rows = rows_of(opened(file, runs))
     if as_json:
         print_json({"rows": rows})
     elif as_csv:
@@ -240,99 +222,6 @@ def merge(
             print(f"UNREADABLE: {path}")
     if done.conflicts or done.unreadable:
         raise typer.Exit(1)
-
-
-@app.command()
-def plan(
-    file: Annotated[Path, typer.Argument(metavar="STUDY", help="A study's TOML file, its folder, or a CSV of rows.")],
-    gap: Annotated[float | None, typer.Option(help="Target gap, a fraction; by default the study's own.")] = None,
-    configuration: Annotated[str | None, typer.Option("--configuration", "-c", help="Only this one.")] = None,
-    next_runs: Annotated[int, typer.Option("--next", help="Also propose the next N runs of the study.", min=0)] = 0,
-    family: Annotated[
-        bool,
-        typer.Option("--family", help="Also who may be the worst of all configurations; --next is then about that."),
-    ] = False,
-    distance: Annotated[str, typer.Option(help="Of configurations, with --family: spec, function, kernel.")] = "",
-    runs: RunsOption = RUNS,
-    as_json: JsonOption = False,
-) -> None:
-    """How many samples each method needs for a target gap. In a sentence and a table, with the runs to do next."""
-    from limbeck.laws import read_rows
-    from limbeck.planner import plan as answer
-    from limbeck.study import table as rows_of
-
-    if file.suffix == ".csv":
-        rows, target = read_rows(file), gap
-        if next_runs or family:
-            raise BadSetting("a table can't be run on. Give the study's file or folder with --next and --family.")
-    else:
-        folder = _folder(file, runs)
-        rows, target = rows_of(folder), folder.study.target_gap if gap is None else gap
-    if target is None:
-        raise BadSetting("a table has no target of its own. Give one with --gap, such as --gap 0.05.")
-    planned = answer(rows, gap=target, configuration=configuration).to_dict()
-    if distance and not family:
-        raise BadSetting("--distance says how far configurations of a family are apart. Give it with --family.")
-    if family:
-        from limbeck.cli.covering import measured_distance
-        from limbeck.family import FamilyCampaign
-
-        whole = FamilyCampaign(folder, measured_distance(distance or "spec", folder).value, target)
-        planned |= {"family": whole.family(), "next": [one.to_dict() for one in whole.propose(next_runs)]}
-    elif next_runs:
-        from limbeck.campaign import Campaign
-
-        planned["next"] = [one.to_dict() for one in Campaign(folder, target).propose(next_runs)]
-    if as_json:
-        print_json(planned)
-        return
-    _print_plan(planned)
-    for one in planned.get("family", []):
-        _print_family(one)
-    if next_runs:
-        print("\nNext runs, best first:")
-        _print_proposals(planned["next"])
-
-
-@app.command()
-def report(
-    file: StudyArgument,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="HTML file; by default in the folder.")] = None,
-    gap: Annotated[float | None, typer.Option(help="Target gap, a fraction; by default the study's own.")] = None,
-    figure: Annotated[Path | None, typer.Option(help="Draw gap against k for a paper too: png, svg or pdf.")] = None,
-    runs: RunsOption = RUNS,
-    as_json: JsonOption = False,
-) -> None:
-    """Write one offline page. The answer, the laws, the pictures, the tables, how to repeat it."""
-    from limbeck.findings import findings
-    from limbeck.plots import law_figure
-    from limbeck.report import write_report
-
-    folder = _folder(file, runs)
-    found = findings(folder, gap)
-    written = {"path": str(write_report(found, out or folder.path / "report.html"))}
-    if figure is not None:
-        target = folder.study.target_gap if gap is None else gap
-        written["figure"] = str(law_figure(found.get("fits", []), found["rows"], figure, gap=target))
-    if as_json:
-        print_json(written)
-    else:
-        print("\n".join(f"{'Report' if name == 'path' else 'Figure'}: {path}" for name, path in written.items()))
-
-
-def _folder(file: Path, runs: Path) -> StudyFolder:
-    """The folder of a study that was run before. Raises `MissingData`."""
-    from limbeck.study import Study, StudyFolder
-
-    folder = StudyFolder(file if file.is_dir() else runs / Study.load(file).name)
-    if not (folder.path / "study.json").exists():
-        first = (
-            "Give a study's file, or the folder that it was run in"
-            if file.is_dir()
-            else f"Run `limbeck study run {file}` first"
-        )
-        raise MissingData(f"{folder.path} holds no study{'' if file.is_dir() else ' yet'}. {first}.")
-    return folder
 
 
 def _print_status(folder: StudyFolder, state: Status, as_json: bool) -> None:
@@ -385,50 +274,3 @@ def _print_outcome(made: StudyForecast | None) -> None:
         if (held := made.outcome[what]) and held["ratio"] is not None
     ]
     print(f"Foretold: {'; '.join(said)}.")
-
-
-def _print_plan(planned: dict[str, Any]) -> None:
-    _print_answer(planned)
-    print()
-    rows = [{name: row[name] for name in ("method", "configuration")} | _answered(row) for row in planned["rows"]]
-    print_table(rows)
-    lines = [f"- {law_name(note)}: {note['message']}" for note in planned["refusals"]]
-    if lines := lines + remarks(planned["notes"], len(rows)):
-        print("", *lines, sep="\n")
-    _print_advice(planned["guidance"])
-
-
-def _print_advice(guidance: list[dict[str, Any]]) -> None:
-    """What to do about each law; of many laws, one line a kind."""
-    advice = [one for law in guidance for one in law["advice"]]
-    if not advice:
-        return
-    lines = [f"- {law_name(one)}: {one['message']}" for one in advice]
-    print("\nWhat to do:", *(lines if len(lines) <= EACH else remarks(advice, len(guidance))), sep="\n")
-
-
-def _answered(row: dict[str, Any]) -> dict[str, str]:
-    needed = interval(row, samples=True)
-    if row["estimate"] is None:
-        needed = "refused" if row["low"] is None else f"refused, or {number(row['low'])} and more"
-    return {"k needed": needed, "floor": interval(row["floor"]), "exponent": interval(row["exponent"])}
-
-
-def _print_answer(planned: dict[str, Any]) -> None:
-    """The sentence, and below it a line a configuration where there are several."""
-    print(planned["sentence"])
-    for line in planned["lines"]:
-        print(f"  {line}")
-
-
-def _answer_and_report(folder: StudyFolder) -> None:
-    from limbeck.findings import findings
-    from limbeck.report import write_report
-
-    found = findings(folder)
-    print()
-    if "plan" in found:
-        _print_answer(found["plan"])
-    else:
-        print("Nothing was measured beside the references.")
-    print(f"Report: {write_report(found, folder.path / 'report.html').resolve()}")
