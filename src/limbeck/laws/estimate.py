@@ -41,11 +41,12 @@ class Estimate:
         return {"estimate": self.estimate, "low": self.low, "high": self.high}
 
     def text(self, digits: int = 3, whole: bool = False) -> str:
-        """`310 [240, 450]`; an open upper end is written as the infinity sign, an open lower end as dots."""
+        """`310 [240, 450]`; an open upper end is `∞)`, an open lower end dots."""
 
         def written(value: float | None, gone: str) -> str:
             if value is None:
                 return gone
             return f"{value:,.0f}" if whole and value >= 10 else f"{value:.{digits}g}"
 
-        return f"{written(self.estimate, 'none')} [{written(self.low, '...')}, {written(self.high, '∞')}]"
+        end = "∞)" if self.high is None else f"{written(self.high, '')}]"
+        return f"{written(self.estimate, 'none')} [{written(self.low, '...')}, {end}"
