@@ -107,7 +107,7 @@ def _group(group: Group, gaps: list[float], at: list[float], settings: dict[str,
     required = [required_k(fit, gap) for gap in gaps]
     notes = [*group.notes, *fit.notes, *identifiability(fit), *verdicts(fit)]
     notes += [note for one in required for note in one.notes]
-    notes += [_far(k, fit) for k in at if k > 10 * fit.largest_k]
+    notes += [_far(k, fit) for k in at if k > 10 * fit.largest_k or 2 * k < fit.smallest_k]
     return {
         **head,
         **fit.to_dict(),
@@ -139,6 +139,11 @@ def _too_few(error: BadData) -> dict[str, str]:
 
 def _far(k: float, fit: ScalingFit) -> Note:
     message = f"k = {k:,.0f} is more than 10 times the largest k measured ({fit.largest_k:,.0f}): extrapolation."
+    if k < fit.smallest_k:
+        message = (
+            f"k = {k:,.0f} is below the smallest k measured ({fit.smallest_k:,.0f}): extrapolation, and a law may rise "
+            "above what errors can be."
+        )
     return Note(Code.extrapolation, message)
 
 

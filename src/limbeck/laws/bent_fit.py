@@ -36,6 +36,7 @@ class BentFit:
     misfit: float  # of the best law, its bend's own included
     best: BentLaws  # one law
     plausible: BentLaws  # outline of the profile set
+    offset: float = 0.0  # what the surface's gaps are larger by
 
     def estimate_of(self, functional: Callable[[BentLaws], Floats]) -> Estimate:
         """Anything of a law with its interval: the range over all laws that are not rejected."""
@@ -67,13 +68,16 @@ class BentFit:
         exponents, bends = (one.ravel() for one in np.meshgrid(grid, np.linspace(-far, far, _WHOLE)))
         exponents, bends = np.append(exponents, self.best.exponent), np.append(bends, self.best.bend)
         left = surface.falls(np.array([_FOREVER]), exponents, bends)[:, 0]
-        misfit = surface.quadratic(exponents, bends).through(left, target) + surface.of_bend(bends)
+        misfit = surface.quadratic(exponents, bends).through(left, target + self.offset) + surface.of_bend(bends)
         never = bool(np.isinf(self.best.required_k(target)[0]))
         return confidence(float(misfit.min()) - self.misfit, surface.profile.df, never)
 
 
-def fit_bent(profile: Profile, level: float) -> BentFit:
-    """The bent law of a table whose straight law is `profile.best`, and its profile set at a confidence level."""
+def fit_bent(profile: Profile, level: float, *, offset: float = 0.0) -> BentFit:
+    """The bent law of a table whose straight law is `profile.best`, and its profile set at a confidence level.
+
+    `offset` is what the profile's gaps are larger by than those that are asked for: floors may be so far below zero.
+    """
     surface = Surface(profile, level)
     sure = t_quantile(level, math.inf) * math.sqrt(1 + profile.best.misfit / surface.quantile**2)
     far = min(BEND_SD * sure, STEEPEST)  # a bend beyond costs more than the straight law does
@@ -85,12 +89,12 @@ def fit_bent(profile: Profile, level: float) -> BentFit:
     place, floor, amplitude = outline(q, limit - surface.of_bend(bends), _FLOORS)
     _, least_floor, least_amplitude = q.minimum()
     ends = surface.smallest_k, surface.middle_k
-    best = BentLaws(exponents[-1:], bends[-1:], least_floor[-1:], least_amplitude[-1:], *ends)
+    best = BentLaws(exponents[-1:], bends[-1:], least_floor[-1:] - offset, least_amplitude[-1:], *ends)
     outlined = BentLaws(
         np.append(exponents[place], best.exponent),  # the best law too: where sets agree exactly, rounding leaves none
         np.append(bends[place], best.bend),
-        np.append(floor, best.floor),
+        np.append(floor - offset, best.floor),
         np.append(amplitude, best.amplitude),
         *ends,
     )
-    return BentFit(surface, misfit, best, outlined)
+    return BentFit(surface, misfit, best, outlined, offset)

@@ -82,13 +82,14 @@ def compared(fits: Mapping[str, Sequence[ScalingFit]], target: float, *, level: 
 
 def need_of(fit: ScalingFit, target: float, grid: Floats) -> Need:
     """The profile of one law's log10 K over a grid."""
-    surface = Surface(replace(fit.profile, shift_variance=0.0), fit.level)
+    surface = Surface(replace(fit.raised, shift_variance=0.0), fit.level)
     exponents, bends = (
         one.ravel()
         for one in np.meshgrid(
             np.geomspace(LOWEST_EXPONENT, HIGHEST_EXPONENT, _EXPONENTS), np.linspace(-3 * BEND_SD, 3 * BEND_SD, _BENDS)
         )
     )
+    target += fit.offset
     q, prior = surface.quadratic(exponents, bends), surface.of_bend(bends)
     free, floor, amplitude = q.minimum()
     falls = surface.falls(10**grid, exponents, bends).T  # (points, pairs)

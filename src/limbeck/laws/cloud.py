@@ -19,11 +19,11 @@ def cloud(fit: ScalingFit, k: Floats, *, seed: int = 0, draws: int = DRAWS) -> F
     They are gaps to the reference as it was measured, whose error laws under one configuration share.
     """
     random = numpy_stream(seed, "cloud of laws")
-    levels, df = fit.levels, max(fit.profile.df, 1.0)
+    levels, df = fit.raised.levels, max(fit.profile.df, 1.0)
     best = fit_bent_curves(levels.mean[None], levels.k, levels.variance, df=df)
     law = np.array([best.gap(float(one))[0] for one in levels.k])
     scale = np.sqrt(df / random.chisquare(df, draws))[:, None]
     noise = scale * np.sqrt(levels.variance) * random.standard_normal((draws, len(levels.k)))
     drawn = fit_bent_curves(law + noise, levels.k, levels.variance, df=df)
     falls = decay(np.asarray(k, float), drawn.smallest_k, drawn.middle_k, drawn.exponent, drawn.bend)
-    return np.asarray(drawn.floor[:, None] + drawn.amplitude[:, None] * falls)
+    return np.asarray(drawn.floor[:, None] - fit.offset + drawn.amplitude[:, None] * falls)

@@ -60,6 +60,12 @@ def required_k(fit: ScalingFit, gap: float) -> RequiredK:
             f"measured ({fit.largest_k:,.0f}): extrapolation, not a plan."
         )
         notes.append(Note(Code.extrapolation, message))
+    elif k.estimate < fit.smallest_k and (k.high is None or k.high > fit.smallest_k):
+        message = (
+            f"A gap of {gap:g} is reached below the smallest k measured ({fit.smallest_k:,.0f}) by the estimate, but "
+            "not by all of its interval: measure a smaller k, or more sets."
+        )
+        notes.append(Note(Code.reached_below_smallest_k, message))
     elif k.estimate < fit.smallest_k:
         message = f"A gap of {gap:g} is already reached at the smallest k measured ({fit.smallest_k:,.0f})."
         notes.append(Note(Code.reached_below_smallest_k, message))

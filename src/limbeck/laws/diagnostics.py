@@ -71,20 +71,6 @@ def lack_of_fit_p_value(fit: ScalingFit) -> float | None:
     return float(f_distribution.sf(fit.best.misfit / spare, spare, fit.levels.df))
 
 
-def below_reference_p_value(levels: Levels, fit: ScalingFit) -> float | None:
-    """p-value of the floor being 0 or more, against a floor below the reference's error."""
-    if fit.region is None:
-        return None
-    signed = optimum(
-        fit.levels, exponent=fit.profile.fixed_exponent, shift_variance=fit.profile.shift_variance, signed_floor=True
-    )
-    # An exponent that nothing holds back lets any slow decay end below zero, so the range must see the floor.
-    seen = signed.amplitude * (levels.k[-1] / levels.k[0]) ** -signed.exponent <= 0.5 * signed.amplitude
-    if signed.floor >= 0 or not (seen or signed.amplitude == 0):
-        return 1.0
-    return tail(fit.best.misfit - signed.misfit, fit.profile.df) / 2
-
-
 def signed_floor(fit: ScalingFit) -> float:
     """The floor that fits best where it may lie below the reference's error."""
     fixed, shift = fit.profile.fixed_exponent, fit.profile.shift_variance
@@ -255,11 +241,12 @@ def verdicts(fit: ScalingFit) -> list[Note]:
     floor = floor_p_value(fit)
     if floor is not None and floor > 0.05:
         notes.append(Note(Code.floor_not_significant, f"No floor is agreeable with the data too (p = {floor:.2g})."))
-    below = below_reference_p_value(fit.levels, fit)
-    if below is not None and below < 0.05:
+    below = fit.profile.below_zero() if fit.region is not None else 1.0
+    if below < 0.05:
         message = (
             f"The gap seems to end below zero (p = {below:.2g}): the reference is under-trained, or soft labels help. "
-            "Tune the reference; the floor is held at zero here."
+            "Tune the reference; the floor is held at zero here"
+            f"{', but not for the required k' if fit.offset else ''}."
         )
         notes.append(Note(Code.below_reference, message))
     said = exponent_statements(fit)

@@ -188,9 +188,11 @@ def _assemble(
     pooled = float(np.sum(squares / v) / df) if df > 0 else 1.0
     if df > 0 and pooled <= 1e-24:
         pooled = 1e-18
-        notes.append(
-            Note(Code.zero_variance, "The distilled sets of one k agree exactly: the spread is taken as 1e-9.")
+        message = (
+            "The distilled sets of one k agree exactly, as rounded numbers or one set given twice do: their spread "
+            "tells nothing of the noise."
         )
+        notes.append(Note(Code.zero_variance, message))
     shift_sd, shift_df, more = _shift(reference, within_sd, within_df)
     return Levels(
         k=k, mean=mean, sets=sets, runs=runs, variance=pooled * v / sets,

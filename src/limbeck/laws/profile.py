@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.stats import t as student
 
 from limbeck.laws.levels import Levels, t_quantile
-from limbeck.laws.projection import GRID, Floats, Optimum, Quadratic, quadratic
+from limbeck.laws.projection import GRID, Floats, Optimum, Quadratic, optimum, quadratic
 
 Functional = Callable[[Floats, Floats, Floats], Floats]  # (exponent, floor, amplitude) -> value
 _NODES = np.sin(np.pi / 2 * np.linspace(-1, 1, 49))  # (floors,) on [-1, 1], dense at both ends
@@ -114,6 +114,16 @@ class Profile:
         q = self.quadratic(np.append(grid, self.best.exponent))
         held = q.through(np.zeros_like(q.m00), target)  # nothing of the excess is left
         return confidence(float(held.min()) - self.best.misfit, self.df, self.best.floor >= target)
+
+    def below_zero(self) -> float:
+        """p-value of the floor being 0 or more, against a floor below the reference's error."""
+        levels = self.levels
+        signed = optimum(levels, exponent=self.fixed_exponent, shift_variance=self.shift_variance, signed_floor=True)
+        # An exponent that nothing holds back lets any slow decay end below zero, so the range must see the floor.
+        seen = signed.amplitude * (levels.k[-1] / levels.k[0]) ** -signed.exponent <= 0.5 * signed.amplitude
+        if signed.floor >= 0 or not (seen or signed.amplitude == 0):
+            return 1.0
+        return tail(self.best.misfit - signed.misfit, self.df) / 2
 
     def misfit_at(self, exponent: float | None = None, *, zero_floor: bool = False) -> float:
         """Least misfit with the exponent, the floor, or both held."""

@@ -29,6 +29,8 @@ from limbeck.laws.robust import flag_outliers, huber_levels
 
 Exponent = float | Literal["free"]
 Interval = Literal["profile", "cluster_bootstrap", "bayes"]
+BEATEN = 0.01
+"""p of a floor at or above zero below which sets beat their reference."""
 INTERVALS: tuple[Interval, ...] = get_args(Interval)
 
 
@@ -78,7 +80,19 @@ class ScalingFit:
         """
         if self.region is None or self.interval != "profile" or self.profile.fixed_exponent is not None:
             return self
-        return fit_bent(self.profile, self.level)
+        return fit_bent(self.raised, self.level, offset=self.offset)
+
+    @cached_property
+    def offset(self) -> float:
+        """What is added to gaps before bent laws are fitted: where sets beat the reference for certain, their law may
+        end below zero, as far as a gap can."""
+        return 1.0 if self.profile.below_zero() < BEATEN else 0.0
+
+    @property
+    def raised(self) -> Profile:
+        """The profile of gaps with the offset on them."""
+        levels = replace(self.levels, mean=self.levels.mean + self.offset)
+        return self.profile if not self.offset else replace(self.profile, levels=levels)
 
     @property
     def floor(self) -> Estimate:
@@ -225,23 +239,25 @@ def _reference(errors: ArrayLike | tuple[float, float] | None) -> tuple[float, f
 
 
 def _noise(levels: Levels, fixed: float | None) -> tuple[Levels, float, list[Note]]:
-    """Where sets are hardly replicated, the scatter of the levels about the law stands in for the spread of sets."""
-    if levels.df >= 3:
+    """Where sets are hardly replicated or agree exactly, the scatter about the law stands in for their spread."""
+    exact = any(note.code is Code.zero_variance for note in levels.notes)
+    if levels.df >= 3 and not exact:
         return levels, levels.df, []
-    spare = len(levels.k) - (3 if fixed is None else 2)
+    spare, df = len(levels.k) - (3 if fixed is None else 2), 0.0 if exact else levels.df
     best = optimum(levels, exponent=fixed)
-    if spare + levels.df <= 0:
-        message = "No k has two distilled sets and there are no more levels than parameters: no interval can be given."
+    if spare + df <= 0:
+        message = "No k has two distilled sets" if not exact else "The sets of one k do not differ"
+        message += " and there are no more levels than parameters: no interval can be given."
         return levels, 0.0, [Note(Code.set_variance_not_estimable, message)]
-    if levels.df > 0:
-        ratio = (levels.df + best.misfit) / (levels.df + spare)
-    else:
-        ratio = best.misfit / spare
+    ratio = (df + best.misfit) / (df + spare) if df > 0 else best.misfit / spare
     floor = levels.within_sd**2 / float(np.mean(levels.unit_runs)) if levels.within_sd is not None else 0.0
-    least = max(floor / float(np.mean(levels.variance * levels.sets)), 1e-18 if levels.df == 0 else 0.0)
+    least = 1.0 if exact else 1e-18 if df == 0 else 0.0
+    least = max(floor / float(np.mean(levels.variance * levels.sets)), least)
+    said = "Sets agree exactly" if exact else f"Sets are replicated {df:.0f} times only"
     message = (
-        f"Sets are replicated {levels.df:.0f} times only: the scatter about the law ({spare} degrees of freedom) "
-        "stands in for the spread between sets, so a misfit of the law can't be told from noise."
+        f"{said}: the scatter about the law ({spare} degrees of freedom) stands in for the spread between sets, so a "
+        "misfit of the law can't be told from noise."
     )
     notes = [Note(Code.residual_variance, message)] if spare else []
-    return replace(levels, variance=levels.variance * max(ratio, least)), float(levels.df + spare), notes
+    variance = levels.variance * max(ratio, least)
+    return replace(levels, variance=variance, df=df), float(df + spare), notes
