@@ -14,10 +14,10 @@ import pytest
 
 from command import Command
 from faked import distilled
-from limbeck.campaign import pursue
 from limbeck.errors import BadData
 from limbeck.family import MOST_RUNS, FamilyCampaign
 from limbeck.laws.suspects import next_suspects, suspects
+from limbeck.pursuit import pursue
 from limbeck.runners import run_study
 from limbeck.streams import derive
 from limbeck.study import Cell, Study, StudyFolder, table

@@ -14,12 +14,13 @@ import pytest
 
 from command import Command
 from faked import distilled
-from limbeck.campaign import Campaign, Goal, Law, pursue, read_budget, read_until
+from limbeck.campaign import Campaign, Law
 from limbeck.errors import BadSetting
 from limbeck.laws import Estimate, ScalingFit, fit_scaling
 from limbeck.laws.outlook import Outlook, Reading, outlook
 from limbeck.laws.planning import Candidate, choose, new_reference, new_seed, new_set
 from limbeck.laws.projection import quadratic
+from limbeck.pursuit import Goal, pursue, read_budget, read_until
 from limbeck.runners import OnDone, run_study
 from limbeck.streams import derive, numpy_stream
 from limbeck.study import Addition, Cell, Study, StudyFolder, about, merge, shard, table, verify

@@ -113,7 +113,7 @@ def _pursue(
     note: Note | None,
 ) -> None:
     """Run, propose, run again, until the answer is precise enough or the time is spent."""
-    from limbeck.campaign import pursue, read_budget, read_until
+    from limbeck.pursuit import pursue, read_budget, read_until
 
     if not until:
         raise BadSetting('a budget alone says no goal. Give --until, such as --until "width < 0.2 dex".')
