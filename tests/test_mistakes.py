@@ -13,6 +13,7 @@ import pytest
 
 from command import Command
 from limbeck.architectures import TRIED
+from limbeck.cli.printing import print_table
 from limbeck.errors import own_frames, plainly
 from limbeck.study import StudyFolder
 
@@ -215,6 +216,28 @@ def test_a_mistake_of_limbeck_itself_shows_where_it_is(limbeck: Command, monkeyp
     ended = limbeck("evaluate", GOLDEN / "sets" / "pixels", "-c", MLP, "--seeds", 1, "--reference-seeds", 0)
     assert (ended.code, ended.out) == (1, "")
     assert "Traceback (most recent call last)" in ended.err
+
+
+def test_a_table_that_is_wider_than_the_terminal_is_paragraphs(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lines would be broken in the middle of words; in a pipe it stays a table, whatever the width."""
+    rows = [{"method": "dm", "k": 10, "gap": None, "what": "words " * 12}, {"method": "random", "k": 20, "gap": 0.25}]
+    monkeypatch.setenv("COLUMNS", "60")
+    print_table(rows)
+    piped = capsys.readouterr().out.splitlines()
+    assert len(piped) == 4
+    assert max(map(len, piped)) > 60
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    print_table(rows)
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[:2] == ["dm", "  k     10"]
+    assert shown[-3:] == ["random", "  k     20", "  gap   0.25"]
+    assert max(map(len, shown)) <= 60
+    assert "".join(shown).count("words") == 12
+    monkeypatch.setenv("COLUMNS", "200")
+    print_table(rows)
+    assert capsys.readouterr().out.splitlines() == piped
 
 
 @pytest.mark.parametrize("colour", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])

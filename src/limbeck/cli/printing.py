@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
+import sys
+import textwrap
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,14 +27,31 @@ def plain(value: Any) -> Any:
 
 
 def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:
-    """Rows as an aligned table; whole lines, never wrapped, so that it can be piped."""
+    """Rows as an aligned table; whole lines, never wrapped, so that it can be piped.
+
+    On a terminal that is too narrow for it, each row is a paragraph with a line a column.
+    """
     columns = list(columns or (rows[0] if rows else ()))
     cells = [columns, *([_text(row.get(column)) for column in columns] for row in rows)]
     widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
+    if sys.stdout.isatty() and sum(widths) + 2 * len(widths) - 2 > (room := shutil.get_terminal_size().columns):
+        print("\n".join(paragraph(columns, line, room) for line in cells[1:]))
+        return
     for number, line in enumerate(cells):
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
         if number == 0:
             print("  ".join("-" * width for width in widths))
+
+
+def paragraph(columns: Sequence[str], cells: Sequence[str], room: int) -> str:
+    """A row as its first cell and a line for each other, indented and wrapped; empty ones are left out."""
+    wide = max(map(len, columns[1:]), default=0)
+    lines = [cells[0]]
+    for column, cell in zip(columns[1:], cells[1:], strict=True):
+        if cell not in ("", "-"):
+            indent = " " * (wide + 4)
+            lines += textwrap.wrap(f"  {column.ljust(wide)}  {cell}", max(room, 30), subsequent_indent=indent)
+    return "\n".join(lines)
 
 
 def print_markdown(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
