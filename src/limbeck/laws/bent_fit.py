@@ -78,9 +78,7 @@ def fit_bent(profile: Profile, level: float, *, offset: float = 0.0) -> BentFit:
 
     `offset` is what the profile's gaps are larger by than those that are asked for: floors may be so far below zero.
     """
-    surface = Surface(profile, level)
-    sure = t_quantile(level, math.inf) * math.sqrt(1 + profile.best.misfit / surface.quantile**2)
-    far = min(BEND_SD * sure, STEEPEST)  # a bend beyond costs more than the straight law does
+    surface, far = Surface(profile, level), _far(profile, level)
     exponent, bend, misfit = surface.best(far)
     limit = misfit + surface.quantile**2
     exponents, bends = surface.nodes(surface.bends(far, bend, limit, _BENDS), limit, _EXPONENTS)
@@ -98,3 +96,14 @@ def fit_bent(profile: Profile, level: float, *, offset: float = 0.0) -> BentFit:
         *ends,
     )
     return BentFit(surface, misfit, best, outlined, offset)
+
+
+def least_misfit(profile: Profile, level: float) -> float:
+    """The misfit of the best bent law."""
+    return Surface(profile, level).best(_far(profile, level))[2]
+
+
+def _far(profile: Profile, level: float) -> float:
+    """A bend beyond costs more than the straight law does."""
+    quantile = t_quantile(level, profile.df)
+    return min(BEND_SD * t_quantile(level, math.inf) * math.sqrt(1 + profile.best.misfit / quantile**2), STEEPEST)

@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from limbeck.errors import BadData
-from limbeck.laws.bent_fit import BentFit, fit_bent
+from limbeck.laws.bent_fit import BentFit, fit_bent, least_misfit
 from limbeck.laws.bootstrap import cluster_bootstrap
 from limbeck.laws.estimate import Estimate
 from limbeck.laws.levels import Floats, Levels, level_means
 from limbeck.laws.notes import Code, Note
 from limbeck.laws.posterior import posterior
-from limbeck.laws.profile import Functional, Profile, Region
+from limbeck.laws.profile import Functional, Profile, Region, tail
 from limbeck.laws.projection import Optimum, optimum
 from limbeck.laws.robust import flag_outliers, huber_levels
 
@@ -84,15 +84,26 @@ class ScalingFit:
 
     @cached_property
     def offset(self) -> float:
-        """What is added to gaps before bent laws are fitted: where sets beat the reference for certain, their law may
-        end below zero, as far as a gap can."""
-        return 1.0 if self.profile.below_zero() < BEATEN else 0.0
+        """What is added to gaps before bent laws are fitted, 0 or 1: where sets beat the reference, their law may end
+        below zero.
+
+        Both laws must say so, at 1 %: a straight one that is held to gaps which bend may end anywhere.
+        """
+        if self.region is None or self.profile.below_zero() >= BEATEN:
+            return 0.0
+        change = least_misfit(self.profile, self.level) - least_misfit(self._raised, self.level)
+        return 1.0 if tail(max(change, 0.0), self.profile.df) / 2 < BEATEN else 0.0
 
     @property
     def raised(self) -> Profile:
         """The profile of gaps with the offset on them."""
-        levels = replace(self.levels, mean=self.levels.mean + self.offset)
-        return self.profile if not self.offset else replace(self.profile, levels=levels)
+        return self._raised if self.offset else self.profile
+
+    @property
+    def _raised(self) -> Profile:
+        levels = replace(self.levels, mean=self.levels.mean + 1.0)
+        held, shift = self.profile.fixed_exponent, self.profile.shift_variance
+        return replace(self.profile, levels=levels, best=optimum(levels, exponent=held, shift_variance=shift))
 
     @property
     def floor(self) -> Estimate:
