@@ -14,6 +14,7 @@ import pytest
 from command import Command
 from limbeck.architectures import TRIED
 from limbeck.cli.printing import print_table
+from limbeck.cli.progress import spinner
 from limbeck.errors import own_frames, plainly
 from limbeck.study import StudyFolder
 
@@ -238,6 +239,25 @@ def test_a_table_that_is_wider_than_the_terminal_is_paragraphs(
     monkeypatch.setenv("COLUMNS", "200")
     print_table(rows)
     assert capsys.readouterr().out.splitlines() == piped
+
+
+def test_a_turning_sign_is_of_terminals_alone(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing goes into a log, a pipe or beside JSON; brackets in what it says are no markup."""
+    with spinner("under mlp(norms=[a])"):
+        pass
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with spinner("under mlp(norms=[a])", quiet=True):
+        pass
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    with spinner("under mlp(norms=[a])"):
+        pass
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "under mlp(norms=[a])" in said.err
 
 
 @pytest.mark.parametrize("colour", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])

@@ -11,6 +11,7 @@ from limbeck.cli import app
 from limbeck.cli.folders import RUNS, RowsArgument, RunsOption, StudyArgument, opened
 from limbeck.cli.making import JsonOption
 from limbeck.cli.printing import interval, law_name, number, print_json, print_table, remarks
+from limbeck.cli.progress import spinner
 from limbeck.errors import BadSetting
 
 if TYPE_CHECKING:
@@ -86,7 +87,8 @@ def report(
     from limbeck.report import write_report
 
     folder = opened(file, runs)
-    found = findings(folder, gap)
+    with spinner("fitting laws", as_json):
+        found = findings(folder, gap)
     written = {"path": str(write_report(found, out or folder.path / "report.html"))}
     if figure is not None:
         target = folder.study.target_gap if gap is None else gap

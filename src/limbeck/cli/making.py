@@ -9,7 +9,7 @@ import typer
 
 from limbeck.cli import app
 from limbeck.cli.printing import duration, print_json, print_table, size
-from limbeck.cli.progress import step_bar
+from limbeck.cli.progress import spinner, step_bar
 from limbeck.cli.tracking import TrackerOption, of_steps, tracked
 
 if TYPE_CHECKING:
@@ -62,9 +62,10 @@ def distill(
     data = load_source(source)
     pool: dict[str, Any] = {"configurations": pooled(configurations or [], data), "weights": weights}
     if dry_run:
-        cost = forecast(
-            data, method, configuration, per_class, steps=steps, candidates=candidates, device=device, **pool
-        )
+        with spinner("measuring the first steps", as_json):
+            cost = forecast(
+                data, method, configuration, per_class, steps=steps, candidates=candidates, device=device, **pool
+            )
         if as_json:
             print_json(cost.to_dict())
             return
@@ -193,8 +194,10 @@ def evaluate(
     data = load_source(source or held.source)
     rows = []
     for chosen in configuration or [held.configuration or DEFAULT_CONFIGURATION]:
-        rows += run(held, chosen, data, range(seeds), device=device)
-        rows += cached_reference(data, chosen, range(reference_seeds), device=device)
+        with spinner(f"training on {held.k} samples under {chosen}", as_json):
+            rows += run(held, chosen, data, range(seeds), device=device)
+        with spinner(f"training on all data under {chosen}", as_json):
+            rows += cached_reference(data, chosen, range(reference_seeds), device=device)
     rows = with_gaps(rows)
     if as_json:
         print_json({"rows": rows})

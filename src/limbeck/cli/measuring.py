@@ -12,6 +12,7 @@ from limbeck.cli import app
 from limbeck.cli.folders import RUNS, RowsArgument, RunsOption, opened
 from limbeck.cli.making import DEFAULT_CONFIGURATION, DeviceOption, JsonOption
 from limbeck.cli.printing import interval, print_json, print_table
+from limbeck.cli.progress import spinner
 
 PARTS = {
     "residual": "start not forgotten: prod(1 - rate mu)(L_0 - L*)",
@@ -43,7 +44,9 @@ def measure(
 
     held = SyntheticSet.load(folder)
     chosen = configuration or held.configuration or DEFAULT_CONFIGURATION
-    measured = run(held, load_source(source or held.source), chosen, seed, every=every, probe=probe, device=device)
+    data = load_source(source or held.source)
+    with spinner(f"training under {chosen}, measured step by step", as_json):
+        measured = run(held, data, chosen, seed, every=every, probe=probe, device=device)
     found = decompose(measured).to_dict()
     if as_json:
         print_json(found)

@@ -40,6 +40,19 @@ def step_bar(title: str, quiet: bool) -> Iterator[Callable[[Progress], None] | N
 
 
 @contextmanager
+def spinner(title: str, quiet: bool = False) -> Iterator[None]:
+    """A turning sign for work of unknown length, on standard error where that is a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+    from rich.markup import escape
+
+    with Console(stderr=True).status(escape(title)):
+        yield
+
+
+@contextmanager
 def study_bar(cells: Sequence[Cell], done: Collection[str], quiet: bool) -> Iterator[OnDone | None]:
     """Called with each finished cell: the first numbers and every failure are lines, the others move a bar.
 

@@ -17,7 +17,7 @@ from limbeck.cli.answering import answer_and_report, print_family, print_proposa
 from limbeck.cli.folders import RUNS, RunsOption, StudyArgument, opened
 from limbeck.cli.making import JsonOption
 from limbeck.cli.printing import duration, print_json, print_table, size
-from limbeck.cli.progress import OnDone, study_bar
+from limbeck.cli.progress import OnDone, spinner, study_bar
 from limbeck.cli.tracking import Note, TrackerOption, of_cells, tracked
 from limbeck.errors import BadSetting
 
@@ -74,7 +74,9 @@ def run(
         own = Study.load(file)
         folder = StudyFolder.open(own.on(device) if device else own, runs, extend=extend)
     if dry_run:
-        _print_forecast(folder, forecast_study(folder, runner, part=shard), as_json)
+        with spinner("measuring pieces of the study's own work", as_json):
+            made = forecast_study(folder, runner, part=shard)
+        _print_forecast(folder, made, as_json)
         return
     if until or budget:
         if shard != "1/1":
