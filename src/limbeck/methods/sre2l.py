@@ -42,7 +42,8 @@ class SRe2L(Matching):
     `convnet(width=16, depth=2, norm=batch)/adamw(lr=5e-3)/siamese/cosine(steps=150)` with labels=soft and
     teacher_epochs=20 are .15 +- .02 at 1 a class and .05 +- .01 at 10, of `random` .25 +- .01 and .04 +- .01; from
     noise .53 +- .09 and .28 +- .05 on validation samples. With labels=soft and 20 s of a core on Fashion-MNIST it does
-    not beat `k-means` (docs/results/methods.md).
+    not beat `k-means` (docs/results/methods.md), nor with a teacher that labels both: errors of 20.9 and 20.0 % at 10 a
+    class (docs/results/labels.md).
     """
 
     paper: ClassVar[str] = "yin2023sre2l"
