@@ -37,6 +37,16 @@ def test_the_profile_of_one_law_is_that_of_its_required_k() -> None:
     assert inside[-1] == pytest.approx(math.log10(other.high), abs=0.03)
 
 
+def test_quiet_sets_are_compared_as_finely_as_they_are_known() -> None:
+    """Even where the interval of an exponent is a hundredth of its range."""
+    quiet = World(**{**vars(WORLD), "set_sd": 0.0005, "seed_sd": 0.0005, "sets": 8, "reference_sd": 0.0})
+    worse = World(**{**vars(quiet), "constant": 1.2})
+    held = [compared({"a": [fit(quiet, one)], "b": [fit(worse, one + 50)]}, TARGET)[0].ratio for one in range(8)]
+    truth = quiet.required(TARGET) / worse.required(TARGET)
+    assert sum(one.covers(truth) for one in held) >= 6
+    assert max(one.width for one in held) < 0.2
+
+
 def test_the_largest_of_several_k_is_that_of_every_combination() -> None:
     random = np.random.default_rng(0)
     rises = [np.round(random.uniform(0, 9, 7), 2) for _ in range(3)]
@@ -98,6 +108,10 @@ def test_the_plan_says_who_is_told_apart() -> None:
     assert {one["other"] for one in planned.comparisons} | {first["method"]} == {"random", "dm", "dc"}
     assert "times as many as random (p = " in planned.sentence
     assert "is not told apart from d" in planned.sentence
+    never = World(**{**vars(WORLD), "floor": 0.2})
+    far = plan(rows + [row for row in never.rows(3, "slow") if row["k"]], gap=TARGET)
+    assert next(one for one in far.comparisons if one["other"] == "random")["ratio"]["estimate"] is not None
+    assert "none [" not in far.sentence
     alone = plan([row for row in rows if row["method"] in ("dm", "reference")], gap=TARGET)
     assert alone.comparisons == ()
     assert "Compared" not in alone.sentence

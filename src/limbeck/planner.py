@@ -115,10 +115,18 @@ def _choice(pairs: list[Comparison]) -> list[str]:
     """`dm needs 0.5 [0.3, 0.8] times as many as random (p = 0.01) and is not told apart from dc (0.9 [0.6, 2])`."""
     if not pairs:
         return []
-    sure = [f"{one.ratio.text(2)} times as many as {one.other} (p = {one.p:.1g})" for one in pairs if one.p < DISTINCT]
-    near = [f"{one.other} ({one.ratio.text(2)})" for one in pairs if one.p >= DISTINCT]
+    sure = [f"{_times(one)} (p = {one.p:.1g})" for one in pairs if one.p < DISTINCT]
+    near = [one.other + ("" if one.ratio.estimate is None else f" ({one.ratio.text(2)})") for one in pairs
+            if one.p >= DISTINCT]  # fmt: skip
     said = [f"needs {', '.join(sure)}"] * bool(sure) + [f"is not told apart from {', '.join(near)}"] * bool(near)
     return [f"Compared in pairs (Holm), {pairs[0].method} {' and '.join(said)}."]
+
+
+def _times(one: Comparison) -> str:
+    """By how much; without a number where the other's k lies beyond ten times the largest measured."""
+    if one.ratio.estimate is None:
+        return f"fewer than {one.other}"
+    return f"{one.ratio.text(2)} times as many as {one.other}"
 
 
 def _most(own: list[Row], configurations: int) -> Row:

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from limbeck.laws.bent_fit import BentFit
 from limbeck.laws.decisions import REACH
 from limbeck.laws.estimate import Estimate
 from limbeck.laws.levels import Floats, t_quantile
@@ -30,7 +31,6 @@ from limbeck.laws.scaling import ScalingFit
 from limbeck.laws.surface import BEND_SD, Surface
 
 STEP = 0.0125  # decades between values of K
-_EXPONENTS, _BENDS = 27, 19  # nodes
 DISTINCT = 0.05  # adjusted p below which two methods are told apart
 
 
@@ -83,12 +83,7 @@ def compared(fits: Mapping[str, Sequence[ScalingFit]], target: float, *, level: 
 def need_of(fit: ScalingFit, target: float, grid: Floats) -> Need:
     """The profile of one law's log10 K over a grid."""
     surface = Surface(replace(fit.raised, shift_variance=0.0), fit.level)
-    exponents, bends = (
-        one.ravel()
-        for one in np.meshgrid(
-            np.geomspace(LOWEST_EXPONENT, HIGHEST_EXPONENT, _EXPONENTS), np.linspace(-3 * BEND_SD, 3 * BEND_SD, _BENDS)
-        )
-    )
+    exponents, bends = _laws(fit)
     target += fit.offset
     q, prior = surface.quadratic(exponents, bends), surface.of_bend(bends)
     free, floor, amplitude = q.minimum()
@@ -102,6 +97,20 @@ def need_of(fit: ScalingFit, target: float, grid: Floats) -> Need:
     misfit[-1] = np.where(within[1], free + prior, misfit[-1])
     least = misfit.min(1)
     return Need(least - least.min(), fit.profile.df)
+
+
+def _laws(fit: ScalingFit) -> tuple[Floats, Floats]:
+    """Exponents and bends of laws, `(pairs,)`: everywhere, and densely where the law is likely to lie."""
+    everywhere = np.geomspace(LOWEST_EXPONENT, HIGHEST_EXPONENT, 17), np.linspace(-3 * BEND_SD, 3 * BEND_SD, 13)
+    law = fit.foretold
+    if not isinstance(law, BentFit):
+        grids = [everywhere]
+    else:
+        ends = [(one.min(), one.max()) for one in (np.log(law.plausible.exponent), law.plausible.bend)]
+        near = [np.linspace(low - 0.3 * (high - low), high + 0.3 * (high - low), 21) for low, high in ends]
+        grids = [everywhere, (np.clip(np.exp(near[0]), LOWEST_EXPONENT, HIGHEST_EXPONENT), near[1])]
+    pairs = [[one.ravel() for one in np.meshgrid(*grid)] for grid in grids]
+    return np.concatenate([one[0] for one in pairs]), np.concatenate([one[1] for one in pairs])
 
 
 def required_under_each(needs: Sequence[Need]) -> Need:
