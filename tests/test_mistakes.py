@@ -10,13 +10,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from command import Command
 from limbeck.architectures import TRIED
 from limbeck.cli.printing import print_table
 from limbeck.cli.progress import spinner
 from limbeck.errors import own_frames, plainly
+from limbeck.samples import Domain
 from limbeck.study import StudyFolder
+from limbeck.variants import make
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = ROOT / "tests" / "golden" / "0.1.0"
@@ -49,6 +52,10 @@ def unflattened(shape, classes):
 
 def too_few(shape, classes):
     return nn.Sequential(nn.Flatten(), nn.Linear(64, classes - 1))
+
+
+def of_doubles(shape, classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, classes)).double()
 
 
 class Untrainable(Flat):
@@ -152,6 +159,12 @@ def test_a_network_that_does_not_fit_is_refused_before_the_work(own: Command, ne
     assert said in own.refused("distill", "digits", "dm(steps=2)", "-k", 1, "-c", configuration)
 
 
+def test_a_network_is_tried_as_it_is_built_and_left_as_it_was(own: Command, tmp_path: Path) -> None:
+    built = make("architectures", "own_code:of_doubles").build(Domain((1, 8, 8), 10))
+    assert built.training
+    assert next(built.parameters()).dtype == torch.float64
+
+
 def test_a_module_that_is_no_python_is_named_with_its_line(own: Command, tmp_path: Path) -> None:
     (tmp_path / "own_broken.py").write_text("def source():\n    return (1,\n")
     said = own.refused("distill", "own_broken:source", "random", "-k", 1)
@@ -166,7 +179,7 @@ def test_a_study_tells_which_of_ones_own_functions_failed(own: Command, tmp_path
     assert own("study", "run", "failing.toml", "--runner", "serial").code == 0
     folder = StudyFolder(tmp_path / "runs" / "failing")
     reasons = [folder.failure(cell)["failed"] for cell in folder.failed()]
-    assert "RuntimeError: no more of these (own_code.py, line 33, in forward)" in reasons
+    assert "RuntimeError: no more of these (own_code.py, line 37, in forward)" in reasons
 
 
 def test_frames_of_libraries_are_none_of_ones_own() -> None:

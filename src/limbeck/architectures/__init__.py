@@ -111,9 +111,10 @@ TRIED: set[tuple[str, Domain]] = set()
 def _try(name: str, network: nn.Module, domain: Domain) -> None:
     """Raise `BadData` unless the network makes logits (2, classes) of samples (2, *shape)."""
     training, shape = network.training, (2, *domain.shape)
+    like = next(network.parameters(), torch.empty(0))  # a network may be built in another type, or on a GPU
     try:
         with torch.no_grad():
-            logits = network.eval()(torch.zeros(shape))
+            logits = network.eval()(torch.zeros(shape, dtype=like.dtype, device=like.device))
     except Exception as error:  # whatever it raises
         frames = own_frames(error)
         where = f" ({place(frames[-1])}: {frames[-1].line})" if frames else ""
