@@ -95,7 +95,7 @@ def page(found: dict[str, list[Measured]]) -> str:
     between = table(["method", "data sets", "p"], [[one, len(found[one]), f"{value:.2g}"] for one, value in p.items()])
     return TEMPLATE.format(
         date=datetime.date.today().isoformat(), lines=table(heads, lines), n=len(lines), between=between,
-        differ=", ".join(differ) or "none", apart=", ".join(apart) or "none",
+        many=len(differ), differ=", ".join(differ) or "none", apart=", ".join(apart) or "none",
         halves=sum(one.exponent.covers(0.5) for _, one in families),
     )  # fmt: skip
 
@@ -106,8 +106,8 @@ TEMPLATE = """# Is the exponent the same for all networks, and for all data?
 [mnist](mnist.md), [fashion-mnist](fashion-mnist.md) and [r8](r8.md): four configurations each, three or four sets a
 method and k.
 
-- Networks and optimizers: of {n} families of laws, one exponent for all configurations is rejected for {differ}
-  (5 % over {n} families by Bonferroni, the smaller of two p-values).
+- Networks and optimizers: of {n} families of laws, one exponent for all configurations is rejected for {many}
+  (5 % over {n} families by Bonferroni, the smaller of two p-values): {differ}.
 - Data: one mean exponent for all data sets is rejected for {apart} (5 % by Bonferroni).
 - 1/2 is inside the 95 % interval of the mean exponent in {halves} of {n} families.
 

@@ -5,8 +5,8 @@ optimizer, in the architecture or in both. One training is measured along its pa
 configuration's own mu. Its gap is the mean of three trainings. On digits, methods that learn are also looked at on the
 way. A row is one set under one configuration, appended as it ends: run the same command again to go on.
 
-    python benchmarks/interchange.py --collect digits            rows to docs/results/interchange.csv (13 core-minutes)
-    python benchmarks/interchange.py --collect fashion-mnist     the same of Fashion-MNIST (6 core-minutes)
+    python benchmarks/interchange.py --collect digits            rows to docs/results/interchange.csv (15 core-minutes)
+    python benchmarks/interchange.py --collect fashion-mnist     the same of Fashion-MNIST (30 core-minutes)
     python benchmarks/interchange.py --write                     the page and the figures from the rows (seconds)
 """
 

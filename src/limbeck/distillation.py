@@ -73,7 +73,7 @@ def distill(
     evenly spaced steps one network is trained on the set under the configuration (and one on its running average, where
     the method keeps one, and one on the set at its start, with `keep_start`), and the set with the lowest *validation*
     error is kept; 1 keeps the last set (its running average, where there is one), unvalidated. The test split is never
-    read. One `seed` at several `per_class` begins with some of the same samples: for a law, give each size its own seeds.
+    read. One `seed` at several `per_class` begins with some of the same samples: for a law, give each size other seeds.
 
     With `configurations`, the states are drawn from the dynamics of all of them in turn (see `Pool`), and candidates
     are judged by their validation gaps under all of them: the mean with `weights` "equal", the largest with
