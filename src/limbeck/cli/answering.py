@@ -100,6 +100,7 @@ def report(
 
 
 def answer_and_report(folder: StudyFolder) -> None:
+    """Print what a study found, and write its report into its folder."""
     from limbeck.findings import findings
     from limbeck.report import write_report
 
@@ -147,6 +148,7 @@ def _print_advice(guidance: list[dict[str, Any]]) -> None:
 
 
 def print_family(one: dict[str, Any]) -> None:
+    """Print how far the search for a method's worst configuration is."""
     head = f"\n{one['method']} at k = {one['k']:,}: {one['measured']} of {one['of']} configurations were measured"
     if one["worst"] is None:
         print(f"{head}; 2 are needed to say which may be the worst.")
@@ -157,5 +159,6 @@ def print_family(one: dict[str, Any]) -> None:
 
 
 def print_proposals(proposals: list[dict[str, Any]]) -> None:
+    """Print the runs to do next, a line each with its reason."""
     columns = ["kind", "method", "configuration", "k", "set", "seconds", "gain", "reason"]
     print_table(proposals, columns)
