@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from limbeck.laws.bend import BentLaws, decay
+from limbeck.laws.bend import BentLaws
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,8 @@ class Scenario:
 
     def gap(self, k: np.ndarray) -> np.ndarray:
         """The planted law's gap."""
-        law, points = self.law, np.asarray(k, float)
-        falls = decay(points.ravel(), law.smallest_k, law.middle_k, law.exponent, law.bend)[0].reshape(points.shape)
-        return self.floor + float(law.amplitude[0]) * falls
+        points = np.asarray(k, float)
+        return self.law.gaps(points.ravel())[0].reshape(points.shape)
 
     def truths(self) -> tuple[float, ...]:
         """The five quantities."""

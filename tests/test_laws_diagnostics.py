@@ -291,7 +291,7 @@ def test_where_sets_beat_their_reference_the_law_may_end_below_zero() -> None:
     assert np.mean(before) <= 0.5
     found = fit(world, 0)
     assert compared({"dm": [found], "dc": [fit(world, 50)]}, 0.05)[0].ratio.covers(1.0)
-    assert abs(float(cloud(found, np.array([2000.0])).mean()) - float(world.gap(2000))) < 0.03
+    assert abs(float(cloud(found).gap(2000).mean()) - float(world.gap(2000))) < 0.03
     assert fit(QUIET, 0).offset == 0
 
 

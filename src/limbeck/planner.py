@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from limbeck.errors import UnknownName, nearest
-from limbeck.laws import answer, groups
-from limbeck.laws.advice import advise, fitted
+from limbeck.laws import answer
+from limbeck.laws.advice import Laws, advised, classes_of, laws_of
 from limbeck.laws.choice import DISTINCT, Comparison, compared
 
 Row = dict[str, Any]
@@ -62,12 +62,13 @@ def plan(rows: Iterable[Row], *, gap: float, configuration: str | None = None) -
     ]
     held = [_ranked(need for need in needs if need["configuration"] == name) for name in _named(needs)]
     lines = tuple(f"under {own[0]['configuration']}: {_said(own)}" for own in held) if len(held) > 1 else ()
-    guidance = tuple(one.to_dict() for one in advise(table, gap) if configuration in (None, one.configuration))
+    laws = {name: law for name, law in laws_of(table).items() if configuration in (None, name[1])}
+    advice = tuple(one.to_dict() for one in advised(laws, gap, classes_of(table)))
     most = _most_of_each(held)
-    pairs = _compared(table, [need["method"] for need in most if need["estimate"] is not None], _named(needs), gap)
+    pairs = _compared(laws, [need["method"] for need in most if need["estimate"] is not None], _named(needs), gap)
     said = " ".join([_sentence(most, len(held), gap), *_choice(pairs)])
     told = tuple(one.to_dict() for one in pairs)
-    return Plan(gap, configuration, said, lines, tuple(needs), tuple(refusals), tuple(notes), guidance, told)
+    return Plan(gap, configuration, said, lines, tuple(needs), tuple(refusals), tuple(notes), advice, told)
 
 
 def _need(fit: dict[str, Any]) -> dict[str, Any]:
@@ -103,10 +104,9 @@ def _sentence(most: list[Row], configurations: int, gap: float) -> str:
     return f"For a gap of {100 * gap:g} points{under}: {_said(most)}."
 
 
-def _compared(table: list[Row], methods: list[str], configurations: list[str], gap: float) -> list[Comparison]:
+def _compared(laws: Laws, methods: list[str], configurations: list[str], gap: float) -> list[Comparison]:
     """The first of the methods against each other one, as far as they have laws under all configurations."""
-    fits = {(one.method, one.configuration): fit for one in groups(table) if (fit := fitted(one)) is not None}
-    own = {name: [fits[name, one] for one in configurations if (name, one) in fits] for name in methods}
+    own = {name: [laws[name, one] for one in configurations if (name, one) in laws] for name in methods}
     whole = {name: held for name, held in own.items() if len(held) == len(configurations)}
     return compared(whole, gap) if methods and methods[0] in whole else []
 

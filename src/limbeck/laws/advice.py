@@ -7,13 +7,15 @@ method, so a floor that they share belongs to the training (too short, or the co
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from limbeck.errors import BadData
+from limbeck.laws.bend import BentLaws
 from limbeck.laws.cloud import cloud
 from limbeck.laws.decisions import DECIDED, REACH, floor_versus_k, required_k
 from limbeck.laws.diagnostics import reference_share
@@ -21,6 +23,8 @@ from limbeck.laws.estimate import Estimate
 from limbeck.laws.scaling import ScalingFit, fit_levels
 from limbeck.laws.table import Group, Row, groups
 
+Laws = Mapping[tuple[str, str], ScalingFit]
+"""(method, configuration) -> its law."""
 RANDOM = "random"
 INDIFFERENT = 0.01  # an advantage below one point of error is none
 _GRID = 121
@@ -66,12 +70,22 @@ class Guidance:
 def advise(rows: Iterable[Row], gap: float) -> list[Guidance]:
     """Guidance for every law of a table that has intervals. Raises `BadData` for a table that can't be read."""
     table = list(rows)
-    classes = classes_of(table)
-    fits = {(one.method, one.configuration): fit for one in groups(table) if (fit := fitted(one)) is not None}
+    return advised(laws_of(table), gap, classes_of(table))
+
+
+def laws_of(rows: Iterable[Row]) -> Laws:
+    """Every law of a table that has an interval. Raises `BadData` for a table that can't be read."""
+    return {(one.method, one.configuration): fit for one in groups(rows) if (fit := _fitted(one)) is not None}
+
+
+def advised(laws: Laws, gap: float, classes: int | None) -> list[Guidance]:
+    """What to do about each law for a target gap; `classes` turns a k into samples of each class."""
+    of_random = cache(lambda configuration: cloud(laws[RANDOM, configuration], seed=2))
     found = []
-    for (method, configuration), fit in fits.items():
-        other = fits.get((RANDOM, configuration)) if method != RANDOM else None
-        found.append(_guidance(method, configuration, fit, other, gap, classes))
+    for (method, configuration), fit in laws.items():
+        other = laws.get((RANDOM, configuration)) if method != RANDOM else None
+        meets = meeting_k(fit, other, of_random(configuration)) if other is not None else None
+        found.append(_guidance(method, configuration, fit, other, meets, gap, classes))
     return found
 
 
@@ -81,8 +95,7 @@ def classes_of(rows: Sequence[Row]) -> int | None:
     return round(next(iter(ratios))) if len(ratios) == 1 else None
 
 
-def fitted(group: Group) -> ScalingFit | None:
-    """A group's law, where it has one with an interval."""
+def _fitted(group: Group) -> ScalingFit | None:
     try:
         fit = fit_levels(group.levels) if group.levels is not None else None
     except BadData:
@@ -91,10 +104,15 @@ def fitted(group: Group) -> ScalingFit | None:
 
 
 def _guidance(
-    method: str, configuration: str, fit: ScalingFit, other: ScalingFit | None, gap: float, classes: int | None
+    method: str,
+    configuration: str,
+    fit: ScalingFit,
+    other: ScalingFit | None,
+    meets: Estimate | None,
+    gap: float,
+    classes: int | None,
 ) -> Guidance:
     need = required_k(fit, gap).k
-    meets = meeting_k(fit, other) if other is not None else None
     said = [*_reach(fit, fit if method == RANDOM else other, gap), *_precision(fit, need), *_random(fit, meets)]
     advice = tuple(Advice(method, configuration, code, message) for code, message in said)
     enough = float(math.ceil(need.high)) if need.high is not None else None
@@ -174,15 +192,15 @@ def _random(fit: ScalingFit, meets: Estimate | None) -> list[tuple[str, str]]:
     return [("random_may_do", message)]
 
 
-def meeting_k(fit: ScalingFit, other: ScalingFit, *, margin: float = INDIFFERENT) -> Estimate:
+def meeting_k(fit: ScalingFit, other: ScalingFit, drawn: BentLaws, *, margin: float = INDIFFERENT) -> Estimate:
     """The least k from which a law stays within `margin` of the gap of another (random's), by draws of both laws.
 
-    Laws may bend. An estimate of None: not up to ten times the largest k. Both are of gaps to one reference, whose
-    error cancels.
+    `drawn` are those of the other; laws may bend. An estimate of None: not up to ten times the largest k. Both are of
+    gaps to one reference, whose error cancels.
     """
     reach = REACH * max(fit.largest_k, other.largest_k)
     ks = np.geomspace(max(fit.smallest_k, other.smallest_k), reach, _GRID)
-    better = cloud(other, ks, seed=2) - cloud(fit, ks, seed=1) > margin  # (draws, k)
+    better = drawn.gaps(ks) - cloud(fit, seed=1).gaps(ks) > margin  # (draws, k)
     last = np.where(better.any(1), len(ks) - 1 - np.argmax(better[:, ::-1], axis=1), -1)
     found = np.append(ks, np.inf)[np.minimum(last + 1, len(ks))]
     low, middle, high = np.quantile(found, (0.025, 0.5, 0.975), method="nearest")

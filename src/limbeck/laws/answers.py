@@ -138,12 +138,13 @@ def _too_few(error: BadData) -> dict[str, str]:
 
 
 def _far(k: float, fit: ScalingFit) -> Note:
-    message = f"k = {k:,.0f} is more than 10 times the largest k measured ({fit.largest_k:,.0f}): extrapolation."
     if k < fit.smallest_k:
         message = (
             f"k = {k:,.0f} is below the smallest k measured ({fit.smallest_k:,.0f}): extrapolation, and a law may rise "
             "above what errors can be."
         )
+    else:
+        message = f"k = {k:,.0f} is more than 10 times the largest k measured ({fit.largest_k:,.0f}): extrapolation."
     return Note(Code.extrapolation, message)
 
 

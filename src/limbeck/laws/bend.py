@@ -27,10 +27,14 @@ class BentLaws:
     smallest_k: float
     middle_k: float
 
+    def gaps(self, k: Floats) -> Floats:
+        """The gaps at k `(points,)`, `(laws, points)`."""
+        falls = decay(np.asarray(k, float), self.smallest_k, self.middle_k, self.exponent, self.bend)
+        return np.asarray(self.floor[:, None] + self.amplitude[:, None] * falls)
+
     def gap(self, k: float) -> Floats:
-        """The gap at k."""
-        falls = decay(np.array([k]), self.smallest_k, self.middle_k, self.exponent, self.bend)[:, 0]
-        return np.asarray(self.floor + self.amplitude * falls)
+        """The gap at one k, `(laws,)`."""
+        return self.gaps(np.array([k]))[:, 0]
 
     def required_k(self, target: float) -> Floats:
         """The k at which each law reaches a gap; at least 1, as a set has a sample; infinite where none does.

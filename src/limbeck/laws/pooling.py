@@ -170,10 +170,12 @@ def _common(theta: Floats, misfit: Floats, df: Floats, share: Floats) -> Floats:
 
     These keep the profile's lopsidedness, which a normal shift would not.
     """
-    rise = misfit - misfit.min(1, keepdims=True)
-    tempered = _likelihood(rise / np.maximum(share, 1e-9)[:, None], df)  # (laws, points)
-    draws = np.stack([_quantiles(theta, own, _DRAWS) for own in tempered])
-    return draws - np.median(draws, 1, keepdims=True)
+    draws, shared = np.zeros((len(misfit), len(_DRAWS))), share > 0
+    if shared.any():
+        rise = (misfit - misfit.min(1, keepdims=True))[shared]
+        tempered = _likelihood(rise / share[shared, None], df[shared])  # (laws, points)
+        draws[shared] = [_quantiles(theta, own, _DRAWS) for own in tempered]
+    return np.asarray(draws - np.median(draws, 1, keepdims=True))
 
 
 def _moved(draws: Floats, error: Floats, share: Floats, tau2: float) -> tuple[Floats, Floats]:

@@ -250,17 +250,14 @@ def _with_shared_seeds(
     k: Floats, own: Floats, sets: list[str], seeds: list[str], spread: tuple[float, float]
 ) -> tuple[tuple[float, float], list[Note]]:
     """Noise that all sets share through their seeds moves every level alike: it joins the reference's shift."""
-    units = [f"{one:g} {of}" for one, of in zip(k, sets, strict=True)]
-    variance, p = shared_effect(units, seeds, own)
+    variance, p = shared_effect(list(zip(k.tolist(), sets, strict=True)), seeds, own)
     if p >= 0.01 or not math.isfinite(spread[0]):
         return spread, []
-    n = len(set(seeds))
-    widened = math.sqrt(spread[0] ** 2 + variance * spread[1] / n)
     message = (
         f"All sets move together with the seed of the run (p = {p:.2g}): that noise is common to every k and is added "
         "to the reference's. Runs that share initialisations can be paired instead."
     )
-    return (widened, spread[1]), [Note(Code.shared_seed_effect, message)]
+    return _widened(spread, variance, len(set(seeds))), [Note(Code.shared_seed_effect, message)]
 
 
 def _with_shared_sets(
@@ -275,12 +272,17 @@ def _with_shared_sets(
     if p >= 0.01 or (spread is not None and not math.isfinite(spread[0])):
         return spread, []
     count = len(set(names))
-    sd, n = (0.0, float(count)) if spread is None else spread
     message = (
         f"Sets of one name move together at every k (p = {p:.2g}), as where each holds the smaller one: that noise is "
         "common to every k and is added to the reference's. Make the sets of each k anew for narrower intervals."
     )
-    return (math.sqrt(sd**2 + variance * n / count), n), [Note(Code.shared_set_effect, message)]
+    return _widened(spread or (0.0, float(count)), variance, count), [Note(Code.shared_set_effect, message)]
+
+
+def _widened(spread: tuple[float, float], variance: float, count: int) -> tuple[float, float]:
+    """(sd of one reference run, number of runs) with a variance in their mean's that was averaged over `count`."""
+    sd, runs = spread
+    return math.sqrt(sd**2 + variance * runs / count), runs
 
 
 def _mean_groups(rows: list[dict[str, Any]]) -> list[Group]:

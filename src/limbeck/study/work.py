@@ -171,7 +171,7 @@ def _evaluate(folder: StudyFolder, cell: Cell) -> dict[str, Any]:
 
     # The study's own code, if it is that, may have stored the set its own way, or be the network that labels it.
     make("methods", cell.payload["method"])
-    assert folder.study.distilled.architecture
+    _ = folder.study.distilled  # reading it imports
     made = load_set(folder, cell.payload["distill"])
     rows = evaluate(made, cell.payload["configuration"], _source(cell), cell.payload["seeds"], device=_device(cell))
     return {"rows": _finite(rows), "k": made.k, "bytes": made.bytes}
