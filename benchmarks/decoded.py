@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kept_rows import KeptRows
+from page import write_below_prose
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results"
 KEPT = KeptRows(
@@ -83,9 +84,7 @@ def write() -> None:
         lines.append(f"| {method} | {arm} | {per_class} | {kept[0]['bytes']} | {spread} | {said} |")
     steps = " and ".join(f"{count} at {budget}" for budget, count in STEPS.items())
     lines += ["", f"{SETS} sets, one training each under `{CONFIGURATION}`; dm takes", f"{steps} images a class."]
-    page = RESULTS / "decoded.md"
-    head = page.read_text().split("<!-- table -->")[0] if page.exists() else "# Latents of an autoencoder\n\n"
-    page.write_text(head + "<!-- table -->\n\n" + "\n".join(lines) + "\n")
+    write_below_prose(RESULTS / "decoded.md", "\n".join(lines), "Latents of an autoencoder")
 
 
 def main() -> None:

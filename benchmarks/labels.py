@@ -10,7 +10,6 @@ further tables vary the temperature (on validation samples, before anything else
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -32,7 +31,7 @@ from limbeck.sources import Source, load_source
 from limbeck.states.experts import train_expert
 from limbeck.synthetic import SyntheticSet
 from limbeck.variants import make
-from page import table
+from page import collect_or_write, table, write_below_prose
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results"
 COLUMNS = ["method", "labels", "per_class", "set", "seed", "teacher_epochs", "temperature", "bytes", "seconds"]
@@ -295,22 +294,9 @@ def write() -> None:
         "## Which teacher",
         table(["epochs", "temperature", "teacher's own error, %", "validation, %", "test, %"], labellers(rows)),
     ]
-    page = RESULTS / "labels.md"
-    head = page.read_text().split("<!-- tables -->")[0] if page.exists() else "# Images or labels\n\n"
-    page.write_text(head + "<!-- tables -->\n\n" + "\n\n".join(parts) + "\n")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--collect", action="store_true", help="make the sets and train on them; goes on where it was")
-    parser.add_argument("--write", action="store_true", help="write the page's tables from the rows")
-    chosen = parser.parse_args()
-    torch.set_num_threads(1)
-    if chosen.collect:
-        collect()
-    if chosen.write:
-        write()
+    write_below_prose(RESULTS / "labels.md", "\n\n".join(parts), "Images or labels")
 
 
 if __name__ == "__main__":
-    main()
+    torch.set_num_threads(1)
+    collect_or_write(__doc__, collect, write)

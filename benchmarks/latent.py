@@ -10,12 +10,12 @@ there were codes. Every arm of a method takes the same number of steps, which co
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from kept_rows import KeptRows
+from page import collect_or_write, write_below_prose
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results"
 KEPT = KeptRows(RESULTS / "latent.csv", ["source", "method", "arm", "per_class", "set", "seed", "bytes", "error"])
@@ -134,21 +134,8 @@ def write() -> None:
             lines += ["", f"Codes at equal bytes, {method} less random: {interval(off)} points."]
         steps = ", ".join(f"{method} {count}" for method, count in case.steps.items())
         lines += ["", f"{SETS} sets x {case.seeds} trainings under `{case.configuration}`; steps: {steps}.", ""]
-    page = RESULTS / "latent.md"
-    head = page.read_text().split("<!-- tables -->")[0] if page.exists() else "# Codes\n\n"
-    page.write_text(head + "<!-- tables -->\n\n" + "\n".join(lines).rstrip() + "\n")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--collect", action="store_true", help="make the sets and train on them; goes on where it was")
-    parser.add_argument("--write", action="store_true", help="write the page's tables from the rows")
-    chosen = parser.parse_args()
-    if chosen.collect:
-        collect()
-    if chosen.write:
-        write()
+    write_below_prose(RESULTS / "latent.md", "\n".join(lines), "Codes")
 
 
 if __name__ == "__main__":
-    main()
+    collect_or_write(__doc__, collect, write)

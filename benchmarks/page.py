@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import argparse
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,31 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+MARK = "<!-- tables -->"
+
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """A table in Markdown."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(str(cell) for cell in line)} |" for line in lines)
+
+
+def write_below_prose(page: Path, tables: str, title: str) -> None:
+    """Write a page's tables below its mark; what was written by hand above it stays."""
+    prose = page.read_text().split(MARK)[0] if page.exists() else f"# {title}\n\n"
+    page.write_text(f"{prose}{MARK}\n\n{tables.rstrip()}\n")
+
+
+def collect_or_write(description: str | None, collect: Callable[[], None], write: Callable[[], None]) -> None:
+    """The command line of a benchmark whose rows are kept: make what is missing, write the page, or both."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--collect", action="store_true", help="make the sets and train on them; goes on where it was")
+    parser.add_argument("--write", action="store_true", help="write the page's tables from the rows")
+    chosen = parser.parse_args()
+    if chosen.collect:
+        collect()
+    if chosen.write:
+        write()
 
 
 def written(one: Estimate | Mapping[str, Any], scale: float = 1.0, digits: int = 3) -> str:
