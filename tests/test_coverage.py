@@ -337,6 +337,8 @@ def test_the_power_and_curvature_of_growth_are_found() -> None:
     assert max(bent) < 1e-3
     with pytest.raises(BadData, match="too few"):
         growth(x, x, np.ones(90, bool), np.ones(90))
+    with pytest.raises(BadData, match="the same number of samples"):
+        growth(x, np.ones(90), np.zeros(90, bool), np.ones(90))
 
 
 # --- tests of distances ---

@@ -46,8 +46,11 @@ def censored_fit(design: Floats, y: Floats, censored: NDArray[np.bool_], scale: 
     residual = (target[seen] - x[seen] @ start) / scale[seen]
     begin = np.append(start, np.log(max(float(np.sqrt(np.mean(residual**2))), 1e-6)))
 
+    def noise(log_s: float) -> float:
+        return math.exp(min(max(log_s, -40.0), 40.0))  # a line search may look far beyond any
+
     def loss(parameters: Floats) -> tuple[float, Floats]:
-        s = math.exp(min(max(parameters[-1], -40.0), 40.0))  # a line search may look far beyond any noise
+        s = noise(parameters[-1])
         z = (target - x @ parameters[:-1]) / (s * scale)
         value = -np.where(censored, norm.logsf(z), norm.logpdf(z) - np.log(s * scale)).sum()
         hazard = math.sqrt(2 / math.pi) / erfcx(z / math.sqrt(2))  # phi / Phi(-z), right however far out
@@ -57,7 +60,7 @@ def censored_fit(design: Floats, y: Floats, censored: NDArray[np.bool_], scale: 
         return float(value), np.append(gradient, log_s)
 
     found = minimize(loss, begin, jac=True, method="BFGS", options={"gtol": 1e-7})
-    s, b = float(np.exp(found.x[-1])), found.x[:-1]
+    s, b = noise(found.x[-1]), found.x[:-1]
     step = 1e-5
     columns = [
         (loss(found.x + step * unit_vector)[1] - loss(found.x - step * unit_vector)[1]) / (2 * step)
@@ -94,11 +97,16 @@ def growth(x: ArrayLike, k: ArrayLike, censored: ArrayLike, scale: ArrayLike, *,
     Values of families that share configurations are not independent: `design_effect`, the ratio of a slope's true
     variance to that of independent values, divides every log likelihood ratio (a quasi-likelihood), so that intervals
     and p are wider by its root. The interval of gamma is the profile likelihood's over [0.1, 3], open at the ends.
+
+    Raises `BadData` where x has fewer than three values, or every k that is seen is the same.
     """
     values, needed = np.asarray(x, float), np.asarray(k, float)
     hidden, spread = np.asarray(censored, bool), np.asarray(scale, float)
     if len(np.unique(np.round(values, 9))) < 3:
         raise BadData("the families have fewer than three different values of this measure: nothing grows with it.")
+    seen = needed[~hidden]
+    if seen.size and np.ptp(seen) <= 1e-9 * seen.max():
+        raise BadData("every family that reaches the gap needs the same number of samples: nothing grows.")
     one = np.ones_like(values)
     line = censored_fit(np.stack([one, values], 1), needed, hidden, spread)
     curved = censored_fit(np.stack([one, values, values**2], 1), needed, hidden, spread)
@@ -112,15 +120,14 @@ def growth(x: ArrayLike, k: ArrayLike, censored: ArrayLike, scale: ArrayLike, *,
     high = None if inside[-1] == GAMMAS[-1] else float(inside[-1])
     error = float(np.sqrt(line.covariance[1, 1] * design_effect))
     slope = float(line.coefficients[1])
-    seen = ~hidden
-    residual = needed[seen] - np.stack([one, values], 1)[seen] @ line.coefficients
-    total = needed[seen] - needed[seen].mean()
+    residual = seen - np.stack([one, values], 1)[~hidden] @ line.coefficients
+    total = seen - seen.mean()
     return Growth(
         intercept=float(line.coefficients[0]),
         slope=Estimate.of(slope, slope - 1.96 * error, slope + 1.96 * error),
         curvature_p=float(chi2.sf(ratio, 1)),
         gamma=Estimate.of(float(GAMMAS[best]), low, high),
-        explained=float(1 - (residual @ residual) / max(float(total @ total), 1e-300)),
+        explained=float(1 - (residual @ residual) / float(total @ total)),
         values=len(values),
         censored=int(hidden.sum()),
         design_effect=float(design_effect),
