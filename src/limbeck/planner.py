@@ -11,6 +11,7 @@ from limbeck.errors import UnknownName, nearest
 from limbeck.laws import answer
 from limbeck.laws.advice import Laws, advised, classes_of, laws_of
 from limbeck.laws.choice import DISTINCT, Comparison, compared
+from limbeck.laws.estimate import samples_text
 
 Row = dict[str, Any]
 
@@ -141,16 +142,10 @@ def _said(needs: list[Row]) -> str:
     """`dm needs 120 [95, 170] samples; k-means 310 [240, 450]; no answer for dc`."""
     said: list[str] = []
     for need in (need for need in needs if need["estimate"] is not None):
-        low = "0" if need["low"] is None else _count(need["low"])
-        high = "∞)" if need["high"] is None else f"{_count(need['high'])}]"
+        low = "0" if need["low"] is None else samples_text(need["low"])
+        high = "∞)" if need["high"] is None else f"{samples_text(need['high'])}]"
         verb, noun = ("", "") if said else (" needs", " samples")
-        said.append(f"{need['method']}{verb} {_count(need['estimate'])} [{low}, {high}{noun}")
+        said.append(f"{need['method']}{verb} {samples_text(need['estimate'])} [{low}, {high}{noun}")
     refused = [need for need in needs if need["estimate"] is None]
     names = [f"{need['method']} (under {need['refused']})" if "refused" in need else need["method"] for need in refused]
     return "; ".join(said + [f"no answer for {', '.join(names)}"] * bool(names))
-
-
-def _count(k: float) -> str:
-    """Three digits, as a number of samples is written: 1.23, 12, 123, 1,230."""
-    rounded = float(f"{k:.3g}")
-    return f"{rounded:,.0f}" if rounded >= 10 else f"{rounded:.3g}"

@@ -70,7 +70,11 @@ def interval(estimate: Mapping[str, Any] | None, digits: int = 3, *, samples: bo
     """`0.12 [0.1, 0.15]`, an open end as infinity, a refusal as a dash; of `samples`, whole numbers from 10 on."""
 
     def written(value: float) -> str:
-        return number(value, 2 if samples and 10 <= value < 99.5 else digits)
+        if not samples:
+            return number(value, digits)
+        from limbeck.laws.estimate import samples_text  # heavy, and loaded already where a k was estimated
+
+        return samples_text(value)
 
     if not estimate or estimate.get("estimate") is None:
         return "-"

@@ -89,7 +89,7 @@ def count(k: float | None) -> str:
 
 def needed(k: float | None) -> str:
     """A number of samples that was estimated: three digits of it are known at most."""
-    return count(None if k is None else float(f"{k:.3g}"))
+    return count(k if k is None or k < 100 else float(f"{k:.3g}"))
 
 
 def percent(fraction: float | None) -> str:
