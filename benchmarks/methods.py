@@ -70,9 +70,10 @@ OF_VECTORS: dict[str, dict[str, Any]] = {
     "tesla": {"lr_pixels": 30.0},
     **{name: {"experts": 5, "lr_pixels": 100.0, "step_size": 0.3} for name in ("mtt", "ftd", "datm")},
 }
-# Where a set has a minute or more, experts are trained for longer and segments begin at several of their epochs.
+# Where a set has a minute or more, experts and teachers are trained for longer, and segments begin at several epochs.
 OF_MINUTES: dict[str, dict[str, Any]] = {
     **{name: {"experts": 2, "expert_epochs": 3, "max_start": 2} for name in ("mtt", "tesla", "ftd", "datm")},
+    **{name: {"teacher_epochs": 5} for name in ("sre2l", "rded")},
 }
 OF_MINUTES["datm"] |= {"judges": 2, "growth": 40}
 INTRODUCTION = """\
