@@ -45,7 +45,7 @@ def test_unpooled_features_are_the_rectified_map_before_the_mean() -> None:
     assert pooled < value / 4 + 1e-12, "a mean of four differences is never longer than half of them"
     calibrated = Distribution(features="map", calibration=2.0).value(Moment(dynamics, state), own, real)
     logits = dynamics.network.logits(state.vector, {}, real.x)
-    loss = dynamics.loss(state.vector, {}, own.x, own.y)
+    loss = 3 * dynamics.loss(state.vector, {}, own.x, own.y)  # three classes of two samples
     share = (logits.argmax(1) == real.group).double().mean()
     torch.testing.assert_close(calibrated, value + 2 * share * loss, rtol=1e-12, atol=0)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from limbeck.samples import Domain, Samples
 from limbeck.states import Scene, restored
 from limbeck.states.pool import Pool
 from limbeck.surrogates import Moment
-from limbeck.surrogates.kernel import Kernel, analytic_ntk, ridge_regression
+from limbeck.surrogates.kernel import Kernel, analytic_ntk
 
 DOMAIN = Domain((5,), 3)
 IMAGES = Domain((2, 6, 6), 3)
@@ -60,13 +61,20 @@ def test_on_raw_features_it_is_linear_ridge_regression() -> None:
     torch.testing.assert_close(value, expected, rtol=1e-9, atol=0)
 
 
-def test_the_margin_takes_off_the_capped_lead_of_the_first_prediction() -> None:
-    moment, synthetic, real = at("mlp(width=12)"), some_samples(9), some_samples(20, seed=1)
+def test_with_a_margin_it_is_the_papers_loss_of_predictions_and_learned_labels() -> None:
+    """Half the sum of squares less the labels' capped lead (Zhou et al. 2022), up to the factor classes / 2."""
+    moment, real = at("mlp(width=12)"), some_samples(20, seed=1)
+    logits = torch.tensor([[2.0, 1.9, 0.0], [0.0, 3.0, 1.0]], dtype=torch.float64).repeat(4, 1)[:6]
+    y = torch.softmax(logits, 1)
+    synthetic = replace(some_samples(6), y=y)
     cross, own = Kernel().kernels(moment, synthetic.x, real.x)
-    predicted = ridge_regression(cross, own, synthetic.y - 1 / 3, 1e-6).sort(1).values
-    lead = (predicted[:, -1] - predicted[:, -2]).clamp(max=1 / 3).mean()
-    plain, with_margin = (Kernel(margin=margin).value(moment, synthetic, real) for margin in (0.0, 0.5))
-    torch.testing.assert_close(plain - with_margin, 0.5 * lead, rtol=1e-9, atol=1e-12)
+    lift = 1e-6 * torch.trace(own) / 6 * torch.eye(6, dtype=torch.float64)
+    predicted = cross @ torch.linalg.inv(own + lift) @ (y - 1 / 3)
+    leads = [float(y[0, 0] - y[0, 1]), 1 / 3]  # the second label's own lead is larger
+    assert leads[0] < 1 / 3 < float(y[1, 1] - y[1, 2])
+    paper = 0.5 * ((predicted - (real.y - 1 / 3)) ** 2).sum(1).mean() - 0.5 * sum(leads) / 2
+    value = Kernel(margin=0.5).value(moment, synthetic, real)
+    assert float(value) * 3 / 2 == pytest.approx(float(paper), rel=1e-7)
 
 
 def test_the_empirical_kernel_of_a_linear_network_is_the_linear_one() -> None:

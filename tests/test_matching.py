@@ -133,9 +133,23 @@ def test_calibration_weighs_cross_entropy_by_accuracy_on_the_real_samples() -> N
     plain, calibrated = (float(Distribution(calibration=c).value(at, synthetic, real)) for c in (0.0, 2.0))
     logits = at.dynamics.predict(at.state, real.x)
     accuracy = float((logits.argmax(1) == real.group).double().mean())
-    own = torch.nn.functional.cross_entropy(at.dynamics.predict(at.state, synthetic.x), synthetic.group)
+    each = torch.nn.functional.cross_entropy(
+        at.dynamics.predict(at.state, synthetic.x), synthetic.group, reduction="none"
+    )
+    own = each[:2].mean() + each[2] + each[3:].mean()  # the released code takes the classes one after the other
     assert calibrated - plain == pytest.approx(2 * accuracy * float(own), rel=1e-10)
     assert accuracy > 0
+
+
+def test_calibration_under_the_expert_counts_every_class_alike() -> None:
+    at = moment(DEEP)
+    at = replace(at, target=at.state.vector + 0.3)
+    synthetic, real = drawn((2, 1, 3), 0), drawn((4, 5, 6), 1)
+    plain, calibrated = (Characteristic(frequencies=8, calibration=c).value(at, synthetic, real) for c in (0.0, 2.0))
+    said = at.dynamics.network.logits(at.state.vector + 0.3, {}, synthetic.x)
+    each = torch.nn.functional.cross_entropy(said, synthetic.group, reduction="none")
+    expected = 2 * (each[:2].mean() + each[2] + each[3:].mean())
+    assert float(calibrated - plain) == pytest.approx(float(expected), rel=1e-8)
 
 
 def test_kernel_mean_matching_is_the_direct_double_sum() -> None:
@@ -187,34 +201,56 @@ def test_learned_frequencies_are_raised_where_the_set_is_lowered() -> None:
     assert sampled(sampler.detach(), noise).abs().max() <= 1
 
 
-def test_attention_of_one_image_is_its_normalised_energy() -> None:
-    domain = Domain((1, 4, 4), 3)
-    at = moment("convnet(width=2, depth=1, norm=none)", domain)
-    synthetic, real = drawn((1, 1, 1), 0, domain), drawn((1, 1, 1), 1, domain)
-    weights = at.dynamics.network.unflatten(at.state.vector)
+def maps_of(at: Moment, x: Tensor) -> tuple[list[Tensor], Tensor]:
+    """The rectified maps of a ConvNet of two blocks without norms, and its pooled last map, by torch's functions."""
+    first, first_bias, second, second_bias, *_ = at.dynamics.network.unflatten(at.state.vector).values()
+    maps = []
+    for weight, bias in ((first, first_bias), (second, second_bias)):
+        x = torch.relu(torch.nn.functional.conv2d(x, weight, bias, padding=1))
+        maps.append(x)
+        x = torch.nn.functional.avg_pool2d(x, 2)
+    return maps, x.flatten(1)
+
+
+BLOCKS = "convnet(width=2, depth=2, norm=none)"
+PICTURES = Domain((2, 4, 4), 3)
+
+
+def test_attention_is_of_all_layers_but_the_last_and_the_last_is_compared_as_it_is() -> None:
+    at = moment(BLOCKS, PICTURES)
+    synthetic, real = drawn((1, 1, 1), 0, PICTURES), drawn((1, 1, 1), 1, PICTURES)
 
     def energy(x: Tensor) -> Tensor:
-        maps = torch.relu(torch.nn.functional.conv2d(x, weights["0.weight"], weights["0.bias"], padding=1))
-        a = (maps**4).sum(1).flatten(1)
+        a = (x**4).sum(1).flatten(1)
         return a / a.norm(dim=1, keepdim=True)
 
-    logits = [at.dynamics.predict(at.state, part.x) for part in (synthetic, real)]
-    expected = ((energy(synthetic.x) - energy(real.x)) ** 2).sum() + 0.01 * ((logits[0] - logits[1]) ** 2).sum()
+    (own, features), (others, targets) = maps_of(at, synthetic.x), maps_of(at, real.x)
+    expected = ((energy(own[0]) - energy(others[0])) ** 2).sum() + 0.01 * ((features - targets) ** 2).sum()
     assert float(Attention().value(at, synthetic, real)) == pytest.approx(100 * float(expected), rel=1e-9)
 
 
-def test_layers_are_weighted_in_turn_and_centres_told_apart() -> None:
-    at, synthetic, real = moment(DEEP), drawn((1, 1, 1), 0), drawn((2, 2, 2), 1)
-    network = at.dynamics.network
-    own, _ = network.activations(at.state.vector, {}, synthetic.x)
-    others, _ = network.activations(at.state.vector, {}, real.x)
-    means = [layer.unflatten(0, (3, 2)).mean(1) for layer in others]
-    apart = [float(((s - r) ** 2).sum()) for s, r in zip(own, means, strict=True)]
-    value = Layers(weights=(3.0, 0.5), discrimination=0.0).value(at, synthetic, real)
-    assert float(value) == pytest.approx(3 * apart[0] + 0.5 * apart[1], rel=1e-10)
-    told = torch.nn.functional.cross_entropy(others[1] @ own[1].T, real.group, reduction="sum")
-    whole = Layers(weights=(3.0, 0.5), discrimination=0.1).value(at, synthetic, real)
+def test_layers_are_weighted_from_the_last_and_centres_told_apart() -> None:
+    at = moment(BLOCKS, PICTURES)
+    synthetic, real = drawn((1, 1, 1), 0, PICTURES), drawn((2, 2, 2), 1, PICTURES)
+    (own, features), (others, targets) = maps_of(at, synthetic.x), maps_of(at, real.x)
+    means = [layer.unflatten(0, (3, 2)).mean(1) for layer in (targets, *reversed(others))]
+    apart = [float(((s - r) ** 2).sum()) for s, r in zip((features, *reversed(own)), means, strict=True)]
+    value = Layers(weights=(3.0, 0.5), centre=0.0, discrimination=0.0).value(at, synthetic, real)
+    assert float(value) == pytest.approx(3 * apart[0] + 0.5 * (apart[1] + apart[2]), rel=1e-10)
+    centred = Layers(weights=(3.0, 0.5), centre=2.0, discrimination=0.0).value(at, synthetic, real)
+    assert float(centred - value) == pytest.approx(2 * apart[0], rel=1e-10)
+    told = torch.nn.functional.cross_entropy(targets @ features.T, real.group, reduction="sum")
+    whole = Layers(weights=(3.0, 0.5), centre=0.0, discrimination=0.1).value(at, synthetic, real)
     assert float(whole - value) == pytest.approx(0.1 * float(told), rel=1e-10)
+
+
+def test_where_nothing_is_pooled_the_last_layer_is_the_features_and_counts_once() -> None:
+    at, synthetic, real = moment(DEEP), drawn((1, 1, 1), 0), drawn((1, 1, 1), 1)
+    network = at.dynamics.network
+    (first, last), (other, end) = (network.activations(at.state.vector, {}, part.x)[0] for part in (synthetic, real))
+    value = Layers(weights=(3.0, 0.5), centre=0.0, discrimination=0.0).value(at, synthetic, real)
+    expected = 3 * ((last - end) ** 2).sum() + 0.5 * ((first - other) ** 2).sum()
+    assert float(value) == pytest.approx(float(expected), rel=1e-10)
 
 
 def test_tiles_are_enlarged_as_torch_does_it_and_folded_by_least_squares() -> None:

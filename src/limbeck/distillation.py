@@ -246,7 +246,10 @@ class Task:
         tensors, moments = {**run.tensors, **leaves}, dict(run.moments)
         moment = states.visit(scene, carry, visit, tensors)
         loss = self.method.value(scene, moment, self.unfold(tensors), run.step)
-        gradients = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True, materialize_grads=True)
+        if self.method.passes_over(float(loss.detach())):
+            tensors, rules = dict(run.tensors), {}
+        pulled = [leaves[name] for name in rules]
+        gradients = torch.autograd.grad(loss, pulled, allow_unused=True, materialize_grads=True) if rules else ()
         pace = {self.method.content: self.method.pace(run.step / steps, run.losses)}
         for (name, rule), gradient in zip(rules.items(), gradients, strict=True):
             rate = rule.lr * pace.get(name, 1.0)

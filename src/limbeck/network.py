@@ -200,6 +200,19 @@ class Network:
             raise NotApplicable("this network has no layer of activations to look at. Use one that has.")
         return seen, logits
 
+    def features_and_activations(self, vector: Tensor, buffers: Buffers, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The input of the last linear layer (n, features), and the outputs of the activation functions.
+
+        Raises `NotApplicable` where the network has no linear layer, or no module of an activation function.
+        """
+        seen: list[Tensor] = []
+        hook = self._linear().register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        try:
+            layers, _ = self.activations(vector, buffers, x)
+        finally:
+            hook.remove()
+        return seen[-1], layers
+
 
 def copied(buffers: Buffers) -> Buffers:
     """Buffers of their own memory, which a training may change."""

@@ -254,6 +254,10 @@ class Matching(Taught):
         """What `lr_pixels` is multiplied by at a share `progress` in [0, 1) of the steps, after these losses."""
         return 1.0
 
+    def passes_over(self, loss: float) -> bool:
+        """Whether an update is left out, its momentum too, as the surrogate was this large."""
+        return False
+
     def averaging(self) -> float:
         """Decay of the running average of the stored tensors that validation compares with the last; 0 keeps none."""
         return 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -21,11 +21,11 @@ class FRePo(Matching):
     """Ridge regression on the features of networks from a pool trained on the set (Zhou et al., NeurIPS 2022).
 
     One regression on the features stands for training the last layer to its end; the rest of the network is held fixed.
-    Labels are learned. The paper has LAMB at 3e-4 for 500000 steps: each moves all pixels by 3e-4 of their norm, along
-    Adam's direction. Adam takes larger and fewer steps here, of about its rate times that norm, as prepared pixels have
-    a size of 1. Where the paper learns labels without bounds, here they stay distributions (softmax of learned logits),
-    which any training on soft labels takes. In 20 s of a core on Fashion-MNIST at 1 a class it does not beat `k-means`
-    (docs/results/methods.md).
+    Labels are learned; what keeps their largest entry ahead of the second is the `margin`. The paper has LAMB at 3e-4
+    for 500000 steps, falling by a cosine to a tenth: each moves all pixels by 3e-4 of their norm, along Adam's
+    direction. Adam takes larger and fewer steps here, of about its rate times that norm, as prepared pixels have a size
+    of 1, and its rate stays. Where the paper learns labels without bounds and trains its pool by squared errors, here
+    they stay distributions (softmax of learned logits), which any training on soft labels takes, the pool's too.
     """
 
     paper: ClassVar[str] = "zhou2022frepo"
@@ -46,6 +46,7 @@ class FRePo(Matching):
     batch_synthetic: int = Field(1000, gt=0)
     ridge: float = Field(1e-6, gt=0)
     margin: float = Field(1.0, ge=0)
+    revision: Literal[2] = 2  # of the objective: sets made before were of another one (decision 0101)
 
     def surrogate(self) -> Kernel:
         return Kernel(kernel="features", ridge=self.ridge, margin=self.margin)

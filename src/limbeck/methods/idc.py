@@ -23,10 +23,12 @@ class IDC(Matching):
 
     A network serves `length` steps and takes `passes` batches of real samples after each, with CutMix. The distance is
     |g^S - g^T|_1, as the paper has it for grey images (`distance=squared` for coloured ones). `factor=1` is its IDC-I.
-    Views are those of the released settings for MNIST in tiles; elsewhere those have cutout as well. Where a network
-    begins, pixels are cut off at the data's range, as released (`clip`). There they lie in [0, 1], here in the source's
-    prepared space: a rate r there is r / sd^2 here, and goes with per_class / 10 (`studies/published/` has them for
-    each size and source).
+    Views take one operation of color and crop; the released ones take every one, for MNIST in tiles color and crop, for
+    other data cutout as well, and networks see those but cutout before CutMix (MNIST in tiles: no CutMix):
+    `augmentation=chain(of=['siamese(operations=[color])', 'siamese(operations=[crop])',
+    'siamese(operations=[cutout])'])` and alike for `network_augmentation`. Where a network begins, pixels are cut off
+    at the data's range, as released (`clip`). There they lie in [0, 1], here in the source's prepared space: a rate r
+    there is r / sd^2 here, and goes with per_class / 10 (`studies/published/` has them for each size and source).
     """
 
     paper: ClassVar[str] = "kim2022idc"

@@ -25,11 +25,12 @@ class MTT(Matching):
     """Match where experts, trained on the real data, go in a few epochs (Cazenavette et al., CVPR 2022).
 
     The samples and the training step size are learned, through the exact gradient at constant memory. Defaults are the
-    paper's but for the number of experts (there 100) and for `keep_start`: few updates, for one expert, can leave a set
-    worse than the samples that it began with. With few updates the step size hardly moves, so it has to begin where
-    `synthetic_steps` of it can go where an expert went: on text embeddings at 1 a class five steps of 0.05 left 66 % on
-    validation samples, of 0.3 86 % (one set, 150 updates, experts of one epoch). In 20 s of a core on Fashion-MNIST,
-    where an expert leaves time for some 20 updates at 10 a class, it does not beat `k-means` (docs/results/methods.md).
+    paper's but for the experts (there 100 of 50 epochs, of which 28 are read), for batches of 256 of the set (there all
+    of it), and for `keep_start`: few updates, for one expert, can leave a set worse than the samples that it began
+    with. With few updates the step size hardly moves, so it has to begin where `synthetic_steps` of it can go where an
+    expert went: on text embeddings at 1 a class five steps of 0.05 left 66 % on validation samples, of 0.3 86 % (one
+    set, 150 updates, experts of one epoch). In 20 s of a core on Fashion-MNIST, where an expert leaves time for some 20
+    updates at 10 a class, it does not beat `k-means` (docs/results/methods.md).
     """
 
     paper: ClassVar[str] = "cazenavette2022mtt"

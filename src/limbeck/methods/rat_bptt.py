@@ -20,8 +20,10 @@ class RaTBPTT(BPTT):
 
     A plain truncation would only ever see the same end of the training; a random one sees all of it at the price of a
     short one. The paper trains inside with Adam, takes 60 of 200 steps, batches of 5000 real samples and 60000 outer
-    steps at `lr_pixels=1e-3`. In 20 s of a core on Fashion-MNIST, seven updates at 10 a class, it does not beat
-    `k-means` there (docs/results/methods.md).
+    steps at `lr_pixels=1e-3`. It starts from noise scaled to norm 1, shows both sides random flips and rotations
+    (`augmentation` here is the set's alone), and learns labels as numbers of at least 0; here sets start from real
+    samples, without views, and labels are learned as logits. In 20 s of a core on Fashion-MNIST, seven updates at 10 a
+    class, it does not beat `k-means` there (docs/results/methods.md).
     """
 
     paper: ClassVar[str] = "feng2024ratbptt"

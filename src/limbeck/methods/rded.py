@@ -29,7 +29,8 @@ class RDED(Taught):
     per_class * factor^2 of them are tiled factor x factor. The set carries the teacher, which labels every view of them
     softmax(logits / `temperature`) while a network trains; `labels=soft` stores what it says of each image as it
     stands. Where a class has fewer images, further crops of them follow. The paper has factor 1 for 32x32 images and 2
-    for large ones.
+    for large ones; its crops are of an area of .08 to 1, and one that is smaller than an image is judged with a border
+    of zeros where it is enlarged here.
 
     On Fashion-MNIST at 10 a class its images have errors of 23.2 % with the teacher's labels of every view, 25.4 % with
     one stored label and 30.2 % with hard ones, those of `k-means` 20.0, 21.6 and 23.0 % (docs/results/labels.md).

@@ -34,7 +34,8 @@ class SRe2L(Matching):
     labelled by the teacher, softmax(logits / `temperature`), which the set carries; `labels=soft` stores what it says
     of each sample as it stands, `labels=hard` nothing. Needs a network with batch norms, for images or vectors. The
     rate falls by half a cosine and pixels are cut off at the data's range, as published; the first batch norm counts
-    `first` times, as released. The paper draws views once and stores the labels of each; here the teacher is stored.
+    `first` times, as released. The paper draws views once and stores the labels of each; here the teacher is stored. It
+    recovers one image a class at a time, each batch with the data's statistics; here the whole set has them together.
 
     The paper is of large images and deep teachers, and starts from noise: `initial=noise, steps=1000, lr_pixels=0.1,
     weight=0.01`. With a shallow teacher that falls far short of `random`, whatever the steps and the teacher; from real

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import ClassVar
 
+import torch
 from pydantic import Field
+from torch import Tensor
 
 from limbeck.configuration import Configuration
 from limbeck.errors import BadSetting
 from limbeck.methods.mtt import MTT
+from limbeck.network import copied
 from limbeck.optimizers import Optimizer
 from limbeck.parameterizations import Tensors
 from limbeck.samples import Domain, Samples
@@ -23,7 +27,8 @@ class TESLA(MTT):
 
     What a sample does to the parameters of later steps, and through them to later gradients, is left out; `mtt` has the
     exact gradient at the same order of memory, so this is here to compare with. With `labels=soft` the set's labels are
-    those that the expert at the end of the matched segment gives, renewed at every step. The paper takes 10000 steps.
+    those that the expert at the end of the matched segment gives, renewed at every step; the finished set keeps those
+    of the last one. The paper takes 10000 steps.
     In 20 s of a core on Fashion-MNIST, some 20 updates at 10 a class, it is not told apart from `random`
     (docs/results/methods.md).
 
@@ -50,10 +55,20 @@ class TESLA(MTT):
     def surrogate(self) -> Trajectory:
         return Trajectory(synthetic_steps=self.synthetic_steps, memory="tesla")
 
+    def value(self, scene: Scene, moment: Moment, synthetic: Samples, step: int) -> Tensor:
+        if self.labels == "soft":
+            synthetic = replace(synthetic, y=torch.softmax(self._said(moment, synthetic.x), 1))
+        return super().value(scene, moment, synthetic, step)
+
     def settled(self, scene: Scene, moment: Moment, tensors: Tensors, unfold: Callable[[Tensors], Samples]) -> Tensors:
         tensors = super().settled(scene, moment, tensors, unfold)
         if self.labels != "soft":
             return tensors
+        return {**tensors, "logits": self._said(moment, unfold(tensors).x)}
+
+    @staticmethod
+    @torch.no_grad()
+    def _said(moment: Moment, x: Tensor) -> Tensor:
+        """Logits (n, classes) of the expert at the end of the segment."""
         assert moment.target is not None
-        network, buffers = moment.dynamics.network, moment.state.buffers
-        return {**tensors, "logits": network.logits(moment.target, buffers, unfold(tensors).x, training=True)}
+        return moment.dynamics.network.logits(moment.target, copied(moment.state.buffers), x, training=True)

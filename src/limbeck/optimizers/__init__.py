@@ -61,7 +61,7 @@ class Clipped(Optimizer):
     """A rule whose gradient is shortened to at most `factor` times the running mean of its length (Feng et al. 2024).
 
     g <- g * min(1, factor * m / |g|), then m <- decay * m + (1 - decay) * |g|; m = |g| at first. The shortened length
-    enters the mean, so that one explosion does not make room for the next.
+    enters the mean, so that one explosion does not make room for the next; there m is moved first, and by |g| as it is.
     """
 
     rule: Optimizer

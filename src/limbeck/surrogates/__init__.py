@@ -77,6 +77,12 @@ def class_means(values: Tensor, samples: Samples) -> Tensor:
     return _class_sums(values, samples) / _counts(samples)[:, None].to(values.dtype)
 
 
+def class_losses(logits: Tensor, samples: Samples) -> Tensor:
+    """The sum over classes of the mean soft cross-entropy of each class's samples."""
+    losses = -(samples.y * torch.log_softmax(logits, dim=1)).sum(1, keepdim=True)  # (n, 1)
+    return class_means(losses, samples).sum()
+
+
 def real_means(moment: Moment, real: Samples, see: Callable[[Tensor], Sequence[Tensor]]) -> list[Tensor]:
     """Class means of all that `see` makes of real samples, without a graph, summed over pieces."""
     totals: list[Tensor] = []

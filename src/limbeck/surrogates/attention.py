@@ -15,12 +15,12 @@ SCALE = 100.0  # of the whole, as in the released code: the published step sizes
 
 
 class Attention(Surrogate):
-    """Class-wise mean attention of every hidden layer, and mean logits (Sajedi et al. 2023).
+    """Class-wise mean attention of all hidden layers but the last, and mean features (Sajedi et al. 2023).
 
     A layer's activations F (n, channels, places) give each sample the map a = sum over channels of |F|^`power`,
     scaled to norm 1. 100 (sum over layers and classes c of |mean a of c, real - synthetic|^2
-    + `balance` sum over c of |mean logits of c, real - synthetic|^2). Of vectors, each unit is a place. The released
-    code takes power 1; the paper, and we, 4.
+    + `balance` sum over c of |mean f of c, real - synthetic|^2), f the input of the last linear layer, which stands for
+    the last hidden layer. Of vectors, each unit is a place. The released code takes power 1; the paper, and we, 4.
     """
 
     power: float = Field(4.0, gt=0)
@@ -33,13 +33,14 @@ class Attention(Surrogate):
     def value(self, moment: Moment, synthetic: Samples, real: Samples) -> Tensor:
         target = real_means(moment, real, partial(self._seen, moment))
         own = [class_means(part, synthetic) for part in self._seen(moment, synthetic.x)]
-        parts = differences(own, target, synthetic)
-        return SCALE * (torch.stack(parts[:-1]).sum() + self.balance * parts[-1])
+        of_features, *of_attention = differences(own, target, synthetic)
+        return SCALE * torch.stack([self.balance * of_features, *of_attention]).sum()
 
     def _seen(self, moment: Moment, x: Tensor) -> list[Tensor]:
-        """Each layer's attention, then the logits."""
-        layers, logits = moment.dynamics.network.activations(moment.state.vector.detach(), moment.state.buffers, x)
-        return [*map(self._attention, layers), logits]
+        """The features, then the attention of each layer but the last."""
+        network, vector, buffers = moment.dynamics.network, moment.state.vector.detach(), moment.state.buffers
+        features, layers = network.features_and_activations(vector, buffers, x)
+        return [features, *map(self._attention, layers[:-1])]
 
     def _attention(self, layer: Tensor) -> Tensor:
         """(n, places) of norm 1."""

@@ -9,10 +9,9 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from limbeck.dynamics import soft_cross_entropy
 from limbeck.samples import Samples
 from limbeck.streams import stream
-from limbeck.surrogates import Moment, Surrogate, real_features
+from limbeck.surrogates import Moment, Surrogate, class_losses, real_features
 
 SCALE = 300.0  # as released: the published step sizes belong to it
 SMALLEST = 1e-12  # of what stands under the square root
@@ -26,8 +25,8 @@ class Characteristic(Surrogate):
     Per class: 300 mean_t sqrt(C(t)), C = `amplitude` (|Phi_r| - |Phi_s|)^2 + 2 (1 - `amplitude`) (|Phi_r| |Phi_s|
     - Re Phi_r Re Phi_s - Im Phi_r Im Phi_s), the second part |Phi_r| |Phi_s| (1 - cos of the phase difference) twice.
     Frequencies are drawn from N(0, I), or made from such draws by a network that is learned to raise the distance
-    (`sampling=learned`; moment.learned["sampler"]). `calibration` weighs the mean cross-entropy of the synthetic
-    samples under the moment's target network, or its own where it has none.
+    (`sampling=learned`; moment.learned["sampler"]). `calibration` weighs the sum over classes of the mean
+    cross-entropy of the synthetic samples under the moment's target network, or its own where it has none.
     """
 
     frequencies: int = Field(1024, gt=0)
@@ -58,7 +57,7 @@ class Characteristic(Surrogate):
         if self.calibration:
             judge = vector if moment.target is None else moment.target
             logits = network.logits(judge, state.buffers, synthetic.x)
-            total = total + self.calibration * soft_cross_entropy(logits, synthetic.y)
+            total = total + self.calibration * class_losses(logits, synthetic)
         return total
 
     def distance(self, synthetic: Tensor, real: Tensor, frequencies: Tensor) -> Tensor:

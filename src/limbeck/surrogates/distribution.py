@@ -8,9 +8,8 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor
 
-from limbeck.dynamics import soft_cross_entropy
 from limbeck.samples import Samples
-from limbeck.surrogates import Moment, Surrogate, class_means, differences, real_features
+from limbeck.surrogates import Moment, Surrogate, class_losses, class_means, differences, real_features
 
 
 class Distribution(Surrogate):
@@ -19,7 +18,8 @@ class Distribution(Surrogate):
     `mean`: sum over classes c of |mean f(real of c) - mean f(synthetic of c)|^2, with f the input of the network's
     last linear layer, or with `features=map` the outputs of its last activation functions, which pooling has not
     averaged yet. All classes share one forward pass. To it `calibration` adds its product with the network's
-    accuracy on the real samples and the mean cross-entropy of the synthetic ones (Zhao et al. 2023).
+    accuracy on the real samples and the sum over classes of the synthetic samples' mean cross-entropy (Zhao et al.
+    2023).
     """
 
     statistic: Literal["mean"] = "mean"
@@ -41,7 +41,7 @@ class Distribution(Surrogate):
         if not self.calibration:
             return distance
         accuracy = (answers.argmax(1) == real.group).to(distance.dtype).mean()
-        return distance + self.calibration * accuracy * soft_cross_entropy(logits, synthetic.y)
+        return distance + self.calibration * accuracy * class_losses(logits, synthetic)
 
     def _seen(self, moment: Moment, x: Tensor) -> tuple[Tensor, Tensor]:
         """Features (n, d) and logits."""

@@ -32,8 +32,9 @@ class Kernel(Surrogate):
     - `analytic-ntk`: the neural tangent kernel of the infinitely wide ReLU MLP of the configuration's depth, weights of
       variance `weight_variance` / fan-in and biases of `bias_variance` (Jacot et al. 2018). It reads no state.
 
-    With `margin` above 0, that many times the mean lead of the largest prediction over the second, at most 1 / classes,
-    is taken off (Zhou et al. 2022). Then, and with any ridge, the measure is small at the data but not zero.
+    With `margin` above 0, the mean lead of a synthetic label's largest entry over its second, at most 1 / classes, is
+    taken off `margin` * 2 / classes times, so that learned labels keep telling classes apart (Zhou et al. 2022, whose
+    measure is this one times classes / 2). With any ridge it is small at the data but not zero.
     """
 
     kernel: Literal["features", "empirical-ntk", "analytic-ntk"] = "features"
@@ -52,8 +53,8 @@ class Kernel(Surrogate):
         predicted = ridge_regression(*kernels, synthetic.y.double() - 1 / classes, self.ridge)
         value = ((predicted - (real.y.double() - 1 / classes)) ** 2).mean()
         if self.margin:
-            first, second = predicted.topk(2, dim=1).values.unbind(1)
-            value = value - self.margin * (first - second).clamp_max(1 / classes).mean()
+            first, second = synthetic.y.double().topk(2, dim=1).values.unbind(1)
+            value = value - 2 / classes * self.margin * (first - second).clamp_max(1 / classes).mean()
         return value.to(synthetic.x.dtype)
 
     def kernels(self, moment: Moment, synthetic: Tensor, real: Tensor) -> Kernels:

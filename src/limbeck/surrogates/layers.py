@@ -15,13 +15,15 @@ from limbeck.surrogates import Moment, Surrogate, class_means, differences, real
 class Layers(Surrogate):
     """Class-wise mean activations of every layer, and centres that tell the real samples apart (Wang et al. 2022).
 
-    Sum over layers l of w_l sum over classes c of |mean f_l of c, real - synthetic|^2, with f_l the flattened
-    activations, w the `weights` in turn, the last one repeated; plus `discrimination` times the sum over real samples
-    of the cross-entropy of <f, centre of c> over the classes, f the input of the last linear layer and the centres
-    its class-wise synthetic means.
+    Sum over layers l of w_l sum over classes c of |mean f_l of c, real - synthetic|^2, plus `centre` times the same of
+    f, the input of the last linear layer, plus `discrimination` times the sum over real samples of the cross-entropy of
+    <f, centre of c> over the classes, the centres being f's class-wise synthetic means. The layers count from the last:
+    f itself, where it is no activation but made of one (pooled), then the flattened activations from the last to the
+    first; w are the `weights` in turn, the last one repeated.
     """
 
     weights: tuple[float, ...] = Field((1.0, 1.0, 0.1, 0.1), min_length=1)
+    centre: float = Field(1.0, ge=0)
     discrimination: float = Field(0.01, ge=0)
 
     @property
@@ -35,15 +37,19 @@ class Layers(Surrogate):
     def value(self, moment: Moment, synthetic: Samples, real: Samples) -> Tensor:
         target = real_means(moment, real, partial(self._seen, moment))
         own = [class_means(layer, synthetic) for layer in self._seen(moment, synthetic.x)]
-        parts = differences(own, target, synthetic)
+        centres, *parts = differences(own, target, synthetic)
         weights = [self.weights[min(place, len(self.weights) - 1)] for place in range(len(parts))]
         total = torch.stack([weight * part for weight, part in zip(weights, parts, strict=True)]).sum()
+        total = total + self.centre * centres
         return total + self.discrimination * self._told_apart(moment, synthetic, real) if self.discrimination else total
 
     @staticmethod
     def _seen(moment: Moment, x: Tensor) -> list[Tensor]:
-        layers, _ = moment.dynamics.network.activations(moment.state.vector.detach(), moment.state.buffers, x)
-        return layers
+        """The input of the last linear layer, and all layers from the last to the first."""
+        network, vector, buffers = moment.dynamics.network, moment.state.vector.detach(), moment.state.buffers
+        features, layers = network.features_and_activations(vector, buffers, x)
+        pooled = features.shape != layers[-1].flatten(1).shape  # or else it is the last activation itself
+        return [features, *([features] if pooled else []), *reversed(layers)]
 
     @staticmethod
     def _told_apart(moment: Moment, synthetic: Samples, real: Samples) -> Tensor:
