@@ -121,6 +121,9 @@ REACHED: dict[str, tuple[Callable[[], Rows], dict[str, Any]]] = {
         {},
     ),
     "means_only": (means, {}),
+    "columns_read_as": (lambda: [row | {"error (%)": 100 * row.pop("error")} for row in World().rows(0)], {}),
+    "columns_unused": (lambda: [row | {"optimizer": "sgd"} for row in World().rows(0)], {}),
+    "columns_disagree": (lambda: [row | {"gap": 0.5} for row in World().rows(0)], {}),
     "nothing_to_pool": (QUIET.rows_once, {"pool": True}),
     "left_out_of_pool": (
         lambda: (

@@ -307,9 +307,9 @@ def test_a_table_from_elsewhere_is_read_whatever_separates_and_spells_its_column
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        ({"method": "dm", "k": 10, "accuracy": 0.9}, "no column 'error'.*error = 1 - accuracy"),
+        ({"method": "dm", "k": 10, "precision": 0.9}, "no column 'error'.*or accuracy, or gap"),
         ({"method": "dm", "ipc": 10, "error": 0.1}, "no column 'k'.*samples of all classes together"),
-        ({"method": "full", "k": "", "error": 0.1}, "method is 'reference'"),
+        ({"method": "everything", "k": "", "error": 0.1}, "method is 'reference'"),
         ({"method": "dm", "k": 10, "error": "nan"}, "leave the cell empty"),
     ],
 )

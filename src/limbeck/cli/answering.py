@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from limbeck.cli import app
-from limbeck.cli.folders import RUNS, RowsArgument, RunsOption, StudyArgument, opened
+from limbeck.cli.folders import RUNS, RowsArgument, RunsOption, StudyArgument, is_table, opened
 from limbeck.cli.making import JsonOption
 from limbeck.cli.printing import interval, law_name, number, print_json, print_table, remarks
 from limbeck.cli.progress import spinner
@@ -39,7 +39,7 @@ def plan(
     from limbeck.planner import plan as answer
     from limbeck.study import table as rows_of
 
-    if file.suffix == ".csv":
+    if is_table(file):
         rows, target = read_rows(file), gap
         if next_runs or family:
             raise BadSetting("a table can't be run on. Give the study's file or folder with --next and --family.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from limbeck.cli import app
-from limbeck.cli.folders import RUNS, RowsArgument, RunsOption, opened
+from limbeck.cli.folders import RUNS, RowsArgument, RunsOption, is_table, opened
 from limbeck.cli.making import JsonOption
 from limbeck.cli.printing import interval, print_json, print_table
 from limbeck.errors import BadSetting
@@ -41,7 +41,7 @@ def coverage(
     from limbeck.laws.profiles import read_all, risk_profile
     from limbeck.study import table as rows_of
 
-    folder = None if file.suffix == ".csv" else opened(file, runs)
+    folder = None if is_table(file) else opened(file, runs)
     rows = read_rows(file) if folder is None else rows_of(folder)
     target = folder.study.target_gap if gap is None and folder is not None else gap
     if target is None:

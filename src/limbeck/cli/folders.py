@@ -14,10 +14,17 @@ if TYPE_CHECKING:
 
 StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY", help="A study's TOML file or its folder.")]
 RowsArgument = Annotated[
-    Path, typer.Argument(metavar="STUDY", help="A study's TOML file, its folder, or a CSV of rows.")
+    Path, typer.Argument(metavar="STUDY", help="A study's TOML file, its folder, or a table of rows (CSV, parquet).")
 ]
 RunsOption = Annotated[Path, typer.Option(help="The folder that holds the folders of studies.")]
 RUNS = Path("runs")
+
+
+def is_table(file: Path) -> bool:
+    """Whether a path names a table of results, by its ending."""
+    from limbeck.laws.table import FILES
+
+    return file.suffix.lower() in FILES and not file.is_dir()
 
 
 def opened(file: Path, runs: Path) -> StudyFolder:

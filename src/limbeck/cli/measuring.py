@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from limbeck.cli import app
-from limbeck.cli.folders import RUNS, RowsArgument, RunsOption, opened
+from limbeck.cli.folders import RUNS, RowsArgument, RunsOption, is_table, opened
 from limbeck.cli.making import DEFAULT_CONFIGURATION, DeviceOption, JsonOption
 from limbeck.cli.printing import interval, print_json, print_table
 from limbeck.cli.progress import spinner
@@ -75,7 +75,7 @@ def interchange(
     from limbeck.laws import read_rows
     from limbeck.laws.interchange_answer import interchange_answer
 
-    if file.suffix == ".csv":
+    if is_table(file):
         rows: list[dict[str, Any]] = read_rows(file)
     else:
         rows = discrepancies(opened(file, runs), every=every, device=device, on_done=None if as_json else _tell)

@@ -31,7 +31,7 @@ def laws(
         Path,
         typer.Argument(
             metavar="ROWS",
-            help="CSV with columns method, configuration, k, set, seed, error (or gap, or error_mean, error_sd and n).",
+            help="CSV or parquet: method, configuration, k, set, seed, error (or gap, or error_mean, error_sd and n).",
         ),
     ],
     gap: Annotated[list[float] | None, typer.Option(help="Target gap to find k for, a fraction; repeatable.")] = None,

@@ -17,11 +17,12 @@ import numpy as np
 from limbeck.errors import BadData
 from limbeck.laws.bend import BentLaws
 from limbeck.laws.cloud import cloud
+from limbeck.laws.columns import Row, finite
 from limbeck.laws.decisions import DECIDED, REACH, floor_versus_k, required_k
 from limbeck.laws.diagnostics import reference_share
 from limbeck.laws.estimate import Estimate
 from limbeck.laws.scaling import ScalingFit, fit_levels
-from limbeck.laws.table import Group, Row, groups
+from limbeck.laws.table import Group, groups
 
 Laws = Mapping[tuple[str, str], ScalingFit]
 """(method, configuration) -> its law."""
@@ -91,7 +92,8 @@ def advised(laws: Laws, gap: float, classes: int | None) -> list[Guidance]:
 
 def classes_of(rows: Sequence[Row]) -> int | None:
     """k by samples a class, where the table says both and they agree."""
-    ratios = {float(row["k"]) / float(row["per_class"]) for row in rows if row.get("k") and row.get("per_class")}
+    both = [[finite(row.get(name), name) for name in ("k", "per_class")] for row in rows if row.get("per_class")]
+    ratios = {k / per_class for k, per_class in both if k and per_class}
     return round(next(iter(ratios))) if len(ratios) == 1 else None
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from limbeck.errors import BadData, nearest
 from limbeck.laws.alternatives import compare
+from limbeck.laws.columns import Row
 from limbeck.laws.decisions import Budget, diminishing_k, floor_versus_k, required_k
 from limbeck.laws.diagnostics import (
     exponent_statements,
@@ -25,7 +26,7 @@ from limbeck.laws.families import families
 from limbeck.laws.levels import Levels
 from limbeck.laws.notes import Code, Note
 from limbeck.laws.scaling import Exponent, Interval, ScalingFit, fit_levels
-from limbeck.laws.table import Group, Row, groups
+from limbeck.laws.table import Group, groups
 
 CURVE_POINTS = 33
 ONE_POINT = 0.01  # of gap for e times the samples: where more hardly pay

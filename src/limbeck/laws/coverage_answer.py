@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from limbeck.errors import BadData, nearest
+from limbeck.laws.columns import Row
 from limbeck.laws.coverage import CoverageFit, Pool, fit_coverage, own_floors
 from limbeck.laws.covers import Floats, cover
 from limbeck.laws.diversity import EntropyCurve, Radius, best_radius, entropy_curve, sandwich, vendi_number
@@ -20,7 +21,6 @@ from limbeck.laws.notes import Code, Note
 from limbeck.laws.nulls import worst_of_noise
 from limbeck.laws.profiles import PROBES, gap_profiles, read_all, risk_profile
 from limbeck.laws.subfamilies import Family, masks, nested, stratified
-from limbeck.laws.table import Row
 from limbeck.laws.worst import Runs, Worst, worst_gaps, worst_intervals
 from limbeck.measures.split_seeds import DistanceMatrix
 from limbeck.variants import split_outside_brackets

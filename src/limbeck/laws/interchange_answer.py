@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from limbeck.errors import BadData
+from limbeck.laws.columns import finite
 from limbeck.laws.estimate import Estimate
 from limbeck.laws.guidance import DISTINCT, Line, guidance
 from limbeck.laws.interchange import Ancova, ancova, leave_one_method_out, partial_rank_correlation
 from limbeck.laws.surrogates import decline, transfer_loss
-from limbeck.laws.table import finite
 
 NEEDED = ("method", "k", "set", "configuration", "home", "steps", "discrepancy", "gap", "seconds")
 

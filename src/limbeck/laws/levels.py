@@ -125,32 +125,58 @@ def level_means(
 
 
 def levels_of_means(
-    k: ArrayLike, mean: ArrayLike, sd: ArrayLike, n: ArrayLike, *, reference: tuple[float, float] | None = None
+    k: ArrayLike,
+    mean: ArrayLike,
+    sd: ArrayLike,
+    n: ArrayLike,
+    set_id: Sequence[object] | None = None,
+    *,
+    reference: tuple[float, float] | None = None,
 ) -> Levels:
     """Levels from published means: standard deviation `sd` over `n` replicates at each k, pooled over levels.
 
-    Each replicate counts as a set of its own, which a table of means can't prove: the note `means_only` says so.
+    With `set_id` each mean is of the n trainings on one set, and sets of one k are told apart by it. Without, each
+    replicate counts as a set of its own, which a table of means can't prove: the note `means_only` says so.
     """
-    order = np.argsort(np.asarray(k, float))
+    order = np.argsort(np.asarray(k, float), kind="stable")
     ks, means, sds, counts = (np.asarray(part, float)[order] for part in (k, mean, sd, n))
     if not (np.isfinite(np.stack([ks, means, sds, counts])).all() and (counts >= 1).all() and (sds >= 0).all()):
         raise BadData("means need a finite gap, a standard deviation of at least 0 and n of at least 1 at every k.")
-    if len(np.unique(ks)) != len(ks):
-        raise BadData("a table of means holds one k twice: merge these rows, or name their methods apart.")
+    ids = np.array(["" if set_id is None else str(set_id[place]) for place in order])
+    if len(set(zip(ks.tolist(), ids.tolist(), strict=True))) != len(ks):
+        raise BadData(
+            "a table of means holds one k twice: merge these rows, name their methods apart, or number their sets in a "
+            "column 'set'."
+        )
     df = float(np.sum(counts - 1))
     pooled = float(np.sum((counts - 1) * sds**2) / df) if df > 0 else 1.0
+    if set_id is not None:
+        seed_sd = math.sqrt(pooled) if df > 0 else None
+        return _assemble(ks, means, counts, ids, seed_sd, df, reference, heteroscedastic=True)
     note = Note(
         Code.means_only,
         "Only means were given: each of the n replicates counts as an independently distilled set. If they are seeds "
         "of one set, the intervals are too narrow.",
     )
+    pooled, exact = _positive(pooled) if df > 0 else (pooled, [])
     empty = Components(math.sqrt(pooled) if df > 0 else None, None, reference[0] if reference else None, None, None)
     shift_sd, shift_df, notes = _shift(reference, None, 0.0)
     return Levels(
         k=ks, mean=means, sets=counts, runs=counts, variance=pooled / counts, df=df, gamma=0.0, shift_sd=shift_sd,
-        shift_df=shift_df, unit_k=ks, unit_gap=means, unit_runs=counts, unit_set=np.zeros(len(ks), "U1"),
-        within_sd=None, within_df=0.0, components=empty, notes=(note, *notes),
+        shift_df=shift_df, unit_k=ks, unit_gap=means, unit_runs=counts, unit_set=ids, within_sd=None, within_df=0.0,
+        components=empty, notes=(note, *exact, *notes),
     )  # fmt: skip
+
+
+def _positive(pooled: float) -> tuple[float, list[Note]]:
+    """A pooled variance that can be divided by; the note says where the sets gave none."""
+    if pooled > 1e-24:
+        return pooled, []
+    message = (
+        "The distilled sets of one k agree exactly, as rounded numbers or one set given twice do: their spread "
+        "tells nothing of the noise."
+    )
+    return 1e-18, [Note(Code.zero_variance, message)]
 
 
 def _units(
@@ -186,13 +212,9 @@ def _assemble(
     gamma, doubt, notes = _gamma(k, squares, sets - 1.0) if heteroscedastic else (0.0, 0.0, [])
     v = (k / k[0]) ** (-2 * gamma)
     pooled = float(np.sum(squares / v) / df) if df > 0 else 1.0
-    if df > 0 and pooled <= 1e-24:
-        pooled = 1e-18
-        message = (
-            "The distilled sets of one k agree exactly, as rounded numbers or one set given twice do: their spread "
-            "tells nothing of the noise."
-        )
-        notes.append(Note(Code.zero_variance, message))
+    if df > 0:
+        pooled, exact = _positive(pooled)
+        notes += exact
     shift_sd, shift_df, more = _shift(reference, within_sd, within_df)
     return Levels(
         k=k, mean=mean, sets=sets, runs=runs, variance=pooled * v / sets,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from limbeck.errors import BadData
+from limbeck.laws.columns import REFERENCE, Row, require
 from limbeck.laws.covers import Floats
-from limbeck.laws.table import REFERENCE, Row, finite, require_columns
+from limbeck.laws.table import runs_of
 from limbeck.laws.worst import Runs, read_runs
 from limbeck.measures.split_seeds import DistanceMatrix, split_seed_distances
 
@@ -21,11 +23,12 @@ def read_all(rows: Iterable[Row]) -> list[Runs]:
     Raises `BadData` for a table that lacks a column, for one without methods, or without two configurations that all
     methods have.
     """
-    held = list(rows)
-    require_columns(held, "method", "configuration", "k", "set", "seed", "error")
-    for line, row in enumerate(held, start=1):
-        for name in ("k", "error"):
-            finite(row[name], f"row {line}: {name}")
+    held, table = runs_of(rows)
+    require(table.columns, "configuration", "set", "seed")
+    if any(row["error"] is None for row in held):
+        raise BadData(
+            "the coverage law needs the error of every run and reference, not the gap alone. Add a column error."
+        )
     methods = list(dict.fromkeys(str(row["method"]) for row in held if row["method"] != REFERENCE))
     if not methods:
         raise BadData("the table has reference rows only. Evaluate a method under two configurations or more.")
@@ -33,7 +36,7 @@ def read_all(rows: Iterable[Row]) -> list[Runs]:
     shared = [name for name in found[0].names if all(name in runs.names for runs in found)]
     if len(shared) < 2:
         raise BadData("no two configurations have all runs of all methods. Finish the study, or ask for one method.")
-    return [runs.among(shared) for runs in found]
+    return [replace(runs.among(shared), notes=(*table.notes, *runs.notes)) for runs in found]
 
 
 def risk_profile(runs: Sequence[Runs], probes: int = PROBES) -> DistanceMatrix:

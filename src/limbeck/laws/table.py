@@ -1,30 +1,32 @@
-"""Tables of results: rows from a CSV file or a study, checked, and grouped by method and configuration.
+"""Tables of results: rows from a file or a study, checked, and grouped by method and configuration.
 
 A row is a dict with `method`, `configuration`, `k`, `set`, `seed`, `error`; reference rows (training on the full data)
 have `method` reference and no k. Instead of references a table may carry `gap`. Published tables of means carry
-`error_mean`, `error_sd`, `n` instead of runs. Where a column `source` names several data sets, each
-configuration is on one of them.
+`error_mean`, `error_sd`, `n` (or `gap_mean`, `accuracy_mean`) instead of runs. Where a column `source` names several
+data sets, each configuration is on one of them. `limbeck.laws.columns` says what else a column may be called.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from limbeck.errors import BadData, MissingData, nearest
+from limbeck.errors import BadData, MissingData
+from limbeck.laws.columns import REFERENCE, Row, Table, finite, read_name, understood, with_points
 from limbeck.laws.components import shared_effect
 from limbeck.laws.levels import Floats, Levels, level_means, levels_of_means
 from limbeck.laws.notes import Code, Note
+from limbeck.parquet import parquet_columns
 from limbeck.separated import read_separated
 
-REFERENCE = "reference"
-_KNOWN = ("method", "configuration", "k", "set", "seed", "error", "gap", "error_mean", "error_sd", "n")
-Row = Mapping[str, Any]
+FILES = (".csv", ".tsv", ".txt", ".parquet")
+"""How the names of files of results end."""
+AGREE = 0.002  # gaps that are further from error less reference than rounding are another thing
 
 
 @dataclass(frozen=True)
@@ -38,23 +40,26 @@ class Group:
 
 
 def read_rows(path: str | Path) -> list[dict[str, Any]]:
-    """Rows of a CSV file with a header line, as text; `groups` turns them into numbers and says what is wrong.
+    """Rows of a CSV file (of commas, semicolons or tabs) with a header line, as text, or of a parquet file.
 
-    Raises `MissingData` where there is no such file, `BadData` where it is no table.
+    `groups` turns them into numbers and says what is wrong. Raises `MissingData` where there is no such file, `BadData`
+    where it is no table.
     """
     file = Path(path)
     if not file.is_file():
-        raise MissingData(f"there is no table at '{file}'. Give a CSV file with the columns {', '.join(_KNOWN[:6])}.")
-    header, rows = read_separated(file)
-    columns = [_column(name) for name in header]
-    if len(set(columns)) != len(columns):
-        raise BadData(f"'{file.name}' has two columns of one name: {', '.join(columns)}. Name them apart.")
-    return [dict(zip(columns, row, strict=True)) for row in rows]
-
-
-def _column(name: str) -> str:
-    """A column's name, in small letters where it is one that is known: Method and K are method and k."""
-    return name.lower() if name.lower() in (*_KNOWN, "source") else name
+        raise MissingData(
+            f"there is no table at '{file}'. Give a file with the columns method, configuration, k, set, seed, error."
+        )
+    if file.suffix.lower() == ".parquet":
+        columns = {name: held.to_pylist() for name, held in parquet_columns(file, ()).items()}
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    header, rows, separator = read_separated(file)
+    header = [name.lower() if read_name(name).said == name.lower() else name for name in header]
+    if len(set(header)) != len(header):
+        raise BadData(f"'{file.name}' has two columns of one name: {', '.join(header)}. Name them apart.")
+    if separator != ",":
+        rows = [[with_points(name, cell) for name, cell in zip(header, row, strict=True)] for row in rows]
+    return [dict(zip(header, row, strict=True)) for row in rows]
 
 
 def groups(rows: Iterable[Row], *, pair: bool = False) -> list[Group]:
@@ -64,71 +69,60 @@ def groups(rows: Iterable[Row], *, pair: bool = False) -> list[Group]:
     seed then leaves the gap. An empty error is a run that failed: left out, with a note. Raises `BadData` for missing
     columns, impossible values (NaN too), contradictory duplicates, and where no configuration has a reference.
     """
-    table = [dict(row) for row in rows]
-    if not table:
-        raise BadData("the table has no rows. Run a study first, or give a CSV file with a line for every training.")
-    columns = {name for row in table for name in row}
-    require_columns(table, "method", "k")
-    if not columns & {"error", "gap", "error_mean"}:
-        require_columns(table, "error")
-    cleaned = _named_by_source([_clean(row, line) for line, row in enumerate(table, start=1)])
-    if any(row["error_mean"] is not None for row in cleaned):
-        return _mean_groups(cleaned)
-    cleaned, notes = _without_failed(cleaned)
-    cleaned, more = _without_duplicates(cleaned)
-    notes += more
-    for column, code in (("set", Code.set_missing), ("seed", Code.seed_missing)):
-        if column not in columns:
-            said = "every k counts as one distilled set" if column == "set" else "repeated rows of a set count as seeds"
-            notes.append(Note(code, f"The table has no column '{column}': {said}."))
-    if "configuration" not in columns:
+    table = understood(rows)
+    cleaned = _named_by_source([_clean(row) for row in table.rows])
+    notes = list(table.notes)
+    if "configuration" not in table.columns:
         notes.append(
             Note(Code.configuration_missing, "The table has no column 'configuration': all rows count as one.")
         )
+    if table.means:
+        if pair:
+            raise BadData("runs can't be paired by seed in a table of means. Give a row for every run.")
+        return _mean_groups(cleaned, notes)
+    cleaned, more = _whole_runs(cleaned)
+    notes += more
+    for column, code in (("set", Code.set_missing), ("seed", Code.seed_missing)):
+        if column not in table.columns:
+            said = "every k counts as one distilled set" if column == "set" else "repeated rows of a set count as seeds"
+            notes.append(Note(code, f"The table has no column '{column}': {said}."))
     found = [_run_group(name, part, cleaned, notes, pair) for name, part in _split(cleaned).items()]
     if all(group.levels is None for group in found):
         raise BadData(found[0].notes[-1].message)
     return found
 
 
-def require_columns(rows: Iterable[Row], *names: str) -> None:
-    """Raise `BadData`, naming the nearest column, where no row has one of the names."""
-    columns = {name for row in rows for name in row}
-    for name in names:
-        if name not in columns:
-            also = " (or gap, or error_mean, error_sd and n)" if name == "error" else ""
-            how = {"error": " error = 1 - accuracy.", "k": " k counts the samples of all classes together."}
-            raise BadData(f"the table has no column '{name}'{also}. {nearest(name, columns)}{how.get(name, '')}")
+def runs_of(rows: Iterable[Row]) -> tuple[list[dict[str, Any]], Table]:
+    """The finished runs of a table, numbers for numbers, and the table as it was understood.
+
+    Raises `BadData` where it can't be read, and for a table of means.
+    """
+    table = understood(rows)
+    if table.means:
+        raise BadData("this is a table of means; give a row for every run.")
+    cleaned, notes = _whole_runs(_named_by_source([_clean(row) for row in table.rows]))
+    return cleaned, replace(table, notes=(*table.notes, *notes))
 
 
-def _clean(row: Row, line: int) -> dict[str, Any]:
+def _clean(row: dict[str, Any]) -> dict[str, Any]:
     """One row with numbers for numbers; every complaint names the row."""
-    where = f"row {line}"
+    where = f"row {row['line']}"
     method = str(row.get("method") or "").strip()
     if not method:
         raise BadData(f"{where}: the method is empty. Name the method, or '{REFERENCE}' for training on the full data.")
-    k = finite(row.get("k"), f"{where}: k")
-    if method == REFERENCE:
-        k = None
-    elif k is None:
+    k = None if method == REFERENCE else finite(row.get("k"), f"{where}: k")
+    if method != REFERENCE and k is None:
         raise BadData(
             f"{where}: k is empty for the method '{method}'. Only rows of training on the full data have no k; their "
             f"method is '{REFERENCE}'."
         )
-    elif k < 1 or k != round(k):
+    if k is not None and (k < 1 or k != round(k)):
         raise BadData(f"{where}: k = {k:g} is not a whole number of samples of at least 1.")
-    values = {name: finite(row.get(name), f"{where}: {name}") for name in _KNOWN[5:]}
-    for name, least in (("error", 0.0), ("error_mean", 0.0), ("error_sd", 0.0), ("gap", -1.0)):
-        value = values[name]
-        if value is not None and not least <= value <= 1:
-            raise BadData(
-                f"{where}: {name} = {value:g} is no fraction between {least:g} and 1. Divide per cents by 100."
-            )
-    configuration = str(row.get("configuration") or "").strip()
-    names = {name: str("" if row.get(name) is None else row[name]).strip() for name in ("set", "seed")}
-    source = str(row.get("source") or "").strip()
-    head = {"method": method, "configuration": configuration, "source": source, "k": k}
-    return {**head, **names, **values, "line": line}
+    names = {
+        name: str("" if row.get(name) is None else row[name]).strip()
+        for name in ("configuration", "source", "set", "seed")
+    }
+    return {"method": method, "k": k, **names, **{name: row[name] for name in ("error", "gap", "sd", "n", "line")}}
 
 
 def _named_by_source(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -138,19 +132,10 @@ def _named_by_source(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [row | {"configuration": f"{row['configuration']} on {row['source']}".strip()} for row in rows]
 
 
-def finite(value: Any, what: str) -> float | None:
-    """A cell's number, None where it is empty. Raises `BadData`, `what` saying which cell, for anything else."""
-    if value is None or (isinstance(value, str) and not value.strip()):
-        return None
-    try:
-        number = float(value)
-    except (TypeError, ValueError) as error:
-        raise BadData(f"{what} is '{str(value)[:40]}', which is no number.") from error
-    if not math.isfinite(number):
-        raise BadData(
-            f"{what} is {number}. A run that failed has no error: leave the cell empty, and it is counted so."
-        )
-    return number
+def _whole_runs(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[Note]]:
+    kept, notes = _without_failed(rows)
+    kept, more = _without_duplicates(kept)
+    return kept, notes + more
 
 
 def _without_failed(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[Note]]:
@@ -203,23 +188,24 @@ def _run_group(
 ) -> Group:
     method, configuration = name
     references = [row for row in table if row["method"] == REFERENCE and row["configuration"] == configuration]
-    errors = np.array([row["error"] for row in references if row["error"] is not None], float)
     notes = list(notes)
     k = np.array([row["k"] for row in part], float)
     sets, seeds = [row["set"] for row in part], [row["seed"] for row in part]
-    given = [row["gap"] for row in part]
-    if errors.size and all(row["error"] is not None for row in part):
-        own = np.array([row["error"] for row in part], float)
-        spread = (float(errors.std(ddof=1)) if errors.size > 1 else math.nan, float(errors.size))
+    errors, own = _numbers(references, "error"), _numbers(part, "error")
+    given, zero = _numbers(part, "gap"), _numbers(references, "gap")
+    spread: tuple[float, float] | None = None
+    if errors.size and own.size == k.size:
+        spread = _of_one(errors)
         if pair:
             gap, spread = _paired(own, seeds, references, method)
             notes.append(Note(Code.seeds_paired, "Each run is set against the reference of its own seed."))
         else:
             gap = own - errors.mean()
             spread, more = _with_shared_seeds(k, own, sets, seeds, spread)
-            notes += more
-    elif all(value is not None for value in given):
-        gap, spread = np.array(given, float), None
+            notes += [*more, *_disagreeing(gap, given)]
+    elif given.size == k.size:
+        gap = given - (zero.mean() if zero.size else 0.0)
+        spread = _of_one(zero) if zero.size else None
     else:
         said = f"'{configuration}'" if configuration else "of this table"
         message = (
@@ -230,6 +216,27 @@ def _run_group(
     spread, more = _with_shared_sets(k, gap, sets, spread)
     notes += more
     return Group(method, configuration, level_means(k, gap, sets, reference=spread), tuple(notes))
+
+
+def _numbers(rows: Sequence[Row], name: str) -> Floats:
+    return np.array([row[name] for row in rows if row[name] is not None], float)
+
+
+def _of_one(values: Floats) -> tuple[float, float]:
+    """(standard deviation of one reference run, number of runs)."""
+    return float(values.std(ddof=1)) if values.size > 1 else math.nan, float(values.size)
+
+
+def _disagreeing(gap: Floats, given: Floats) -> list[Note]:
+    """Gaps of the table that are not error less mean reference error."""
+    most = float(np.abs(gap - given).max()) if given.size == gap.size else 0.0
+    if most <= AGREE:
+        return []
+    message = (
+        f"The column of gaps is up to {most:.2g} off from error less the mean reference error of its configuration: "
+        "errors and references are used."
+    )
+    return [Note(Code.columns_disagree, message)]
 
 
 def _paired(
@@ -285,22 +292,40 @@ def _widened(spread: tuple[float, float], variance: float, count: int) -> tuple[
     return math.sqrt(sd**2 + variance * runs / count), runs
 
 
-def _mean_groups(rows: list[dict[str, Any]]) -> list[Group]:
-    found = []
+def _mean_groups(rows: list[dict[str, Any]], notes: list[Note]) -> list[Group]:
+    """Levels of means; a row is one k, or one set of a k where the table names sets."""
     for row in rows:
-        if row["error_mean"] is None or row["error_sd"] is None or row["n"] is None:
-            raise BadData(f"row {row['line']}: a table of means needs error_mean, error_sd and n in every row.")
-        if row["n"] < 1 or row["n"] != round(row["n"]):
-            raise BadData(f"row {row['line']}: n = {row['n']:g} is no whole number of replicates of at least 1.")
+        _check_mean(row)
+    found = []
     for (method, configuration), part in _split(rows).items():
         full = [row for row in rows if row["method"] == REFERENCE and row["configuration"] == configuration]
-        if len(full) != 1:
+        by = "error" if full and all(row["error"] is not None for row in (*full, *part)) else "gap"
+        if any(row[by] is None for row in part) or len(full) > 1:
             raise BadData(
                 f"the configuration '{configuration}' has {len(full)} rows of method '{REFERENCE}'; a table of means "
                 "needs exactly one, with the error of training on the full data."
             )
-        reference = (full[0]["error_sd"], full[0]["n"])
-        k, mean, sd, n = (np.array([row[name] for row in part], float) for name in ("k", "error_mean", "error_sd", "n"))
-        levels = levels_of_means(k, mean - full[0]["error_mean"], sd, n, reference=reference)
-        found.append(Group(method, configuration, levels, ()))
+        reference, zero = None, 0.0
+        if full and full[0][by] is not None:
+            reference, zero = (full[0]["sd"], full[0]["n"]), full[0][by]
+        k, mean, sd, n = (np.array([row[name] for row in part], float) for name in ("k", by, "sd", "n"))
+        sets = [row["set"] for row in part] if all(row["set"] for row in part) else None
+        found.append(
+            Group(method, configuration, levels_of_means(k, mean - zero, sd, n, sets, reference=reference), (*notes,))
+        )
     return found
+
+
+def _check_mean(row: dict[str, Any]) -> None:
+    """A mean of one run has no spread, and a reference may come without: its noise is then unknown."""
+    if row["method"] == REFERENCE and row["sd"] is None:
+        row["sd"], row["n"] = math.nan, 1.0
+    if row["n"] == 1 and row["sd"] is None:
+        row["sd"] = 0.0
+    if (row["error"] is None and row["gap"] is None) or row["sd"] is None or row["n"] is None:
+        raise BadData(
+            f"row {row['line']}: a table of means needs error_mean, error_sd and n in every row (or gap or "
+            "accuracy for error, se for sd): n is how many runs a mean is of."
+        )
+    if row["n"] < 1 or row["n"] != round(row["n"]):
+        raise BadData(f"row {row['line']}: n = {row['n']:g} is no whole number of replicates of at least 1.")

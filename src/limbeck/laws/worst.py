@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from limbeck.errors import BadData
+from limbeck.laws.columns import REFERENCE, Row
 from limbeck.laws.estimate import Estimate
 from limbeck.laws.levels import level_means, t_quantile
 from limbeck.laws.notes import Code, Note
-from limbeck.laws.table import REFERENCE, Row
 
 Floats = NDArray[np.float64]
 Masks = NDArray[np.bool_]

@@ -1,45 +1,18 @@
-"""Tables of samples, a row each: columns of CSV and parquet files, labels, and a column that names the split."""
+"""Tables of samples, a row each: columns of CSV files, labels, and a column that names the split."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from limbeck.errors import BadData, CorruptFile, MissingData, MissingExtra, nearest
+from limbeck.errors import BadData, MissingData, nearest
 from limbeck.separated import read_separated
 from limbeck.sources import RawData
 from limbeck.sources._draws import Labelled
 
 SPLITS = {"train": {"train"}, "validation": {"validation", "val", "valid"}, "test": {"test"}}
-
-
-def parquet_columns(path: Path, needed: Collection[str], optional: Collection[str] = ()) -> dict[str, Any]:
-    """Columns of a parquet file by name, each a pyarrow array; all of them where none is needed.
-
-    Raises `MissingExtra`, `MissingData`, `BadData` for a needed column that is not there, `CorruptFile`.
-    """
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise MissingExtra("reading parquet needs pyarrow. Run `pip install 'limbeck[huggingface]'`.") from None
-    _there(path)
-    try:
-        known = pyarrow.parquet.read_schema(path).names
-        for name in needed:
-            if name not in known:
-                raise BadData(
-                    f"{path} has no column '{name}'. {nearest(name, known)} (Of a column a feature, write "
-                    f"table(path={path}).)"
-                )
-        wanted = list(dict.fromkeys([*needed, *(name for name in optional if name in known)])) if needed else known
-        table = pyarrow.parquet.read_table(path, columns=wanted)
-    except (pyarrow.ArrowException, OSError) as error:
-        raise CorruptFile(f"{path} is no whole parquet file ({error}). Write it again or restore a copy.") from None
-    return {name: table[name].combine_chunks() for name in wanted}
 
 
 def csv_columns(path: Path) -> dict[str, list[str]]:
@@ -48,7 +21,7 @@ def csv_columns(path: Path) -> dict[str, list[str]]:
     Raises `MissingData`, or `BadData` with the line that is wrong.
     """
     _there(path)
-    header, rows = read_separated(path)
+    header, rows, _ = read_separated(path)
     if not rows or len(set(header)) < len(header):
         wrong = "has two columns of one name" if rows else "has no rows below its header"
         raise BadData(f"{path} {wrong}. A table starts with a line of column names, each different.")

@@ -9,9 +9,10 @@ import numpy as np
 from pydantic import Field
 
 from limbeck.errors import BadData, BadSetting
+from limbeck.parquet import parquet_columns
 from limbeck.sources import RawData, SourceVariant
 from limbeck.sources._npz import read_npz
-from limbeck.sources._tables import divided, parquet_columns
+from limbeck.sources._tables import divided
 
 
 class Embeddings(SourceVariant):

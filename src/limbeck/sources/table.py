@@ -9,8 +9,9 @@ import numpy as np
 from pydantic import Field
 
 from limbeck.errors import BadData, BadSetting, nearest
+from limbeck.parquet import parquet_columns
 from limbeck.sources import RawData, SourceVariant
-from limbeck.sources._tables import csv_columns, divided, parquet_columns
+from limbeck.sources._tables import csv_columns, divided
 
 
 class Table(SourceVariant):
