@@ -195,3 +195,16 @@ def test_no_number_is_nan_however_sets_tie(references: list[float]) -> None:
         for falling in (0.0, 0.9):
             gaps = {k: [falling / k + float(random.choice(values)) for _ in range(2)] for k in (3, 6, 9, 15)}
             json.dumps(answer(rows_of(gaps, references), [0.1], [50]), allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("repeated", "words"),
+    [(0, "No k has two distilled sets: "), (1, "Only 1 set repeats a k: "), (2, "Only 2 sets repeat a k: ")],
+)
+def test_how_few_sets_are_replicated_is_said_in_words(repeated: int, words: str) -> None:
+    rows = World(sets=1, ks=(10, 50, 100, 500)).rows(0)
+    rows += [row | {"set": 1, "error": row["error"] + 0.01} for row in rows if row["k"] in (10, 50)[:repeated]]
+    (fit,) = answer(rows)["fits"]
+    (said,) = [note["message"] for note in fit["notes"] if note["code"] == "residual_variance"]
+    assert said.startswith(words)
+    assert "(1 degree of freedom)" in said

@@ -264,9 +264,10 @@ def _noise(levels: Levels, fixed: float | None) -> tuple[Levels, float, list[Not
     floor = levels.within_sd**2 / float(np.mean(levels.unit_runs)) if levels.within_sd is not None else 0.0
     least = 1.0 if exact else 1e-18 if df == 0 else 0.0
     least = max(floor / float(np.mean(levels.variance * levels.sets)), least)
-    said = "Sets agree exactly" if exact else f"Sets are replicated {df:.0f} times only"
+    repeated = f"Only {df:.0f} set{'s repeat' if df > 1 else ' repeats'} a k" if df else "No k has two distilled sets"
+    said = "The sets of one k agree exactly" if exact else repeated
     message = (
-        f"{said}: the scatter about the law ({spare} degrees of freedom) stands in for the spread between sets, so a "
+        f"{said}: the scatter about the law ({spare} degree{'s' * (spare > 1)} of freedom) stands in for the spread between sets, so a "
         "misfit of the law can't be told from noise."
     )
     notes = [Note(Code.residual_variance, message)] if spare else []
