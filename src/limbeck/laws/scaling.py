@@ -267,8 +267,8 @@ def _noise(levels: Levels, fixed: float | None) -> tuple[Levels, float, list[Not
     repeated = f"Only {df:.0f} set{'s repeat' if df > 1 else ' repeats'} a k" if df else "No k has two distilled sets"
     said = "The sets of one k agree exactly" if exact else repeated
     message = (
-        f"{said}: the scatter about the law ({spare} degree{'s' * (spare > 1)} of freedom) stands in for the spread between sets, so a "
-        "misfit of the law can't be told from noise."
+        f"{said}: the scatter about the law ({spare} degree{'s' * (spare > 1)} of freedom) stands in for the spread "
+        "between sets, so a misfit of the law can't be told from noise."
     )
     notes = [Note(Code.residual_variance, message)] if spare else []
     variance = levels.variance * max(ratio, least)
