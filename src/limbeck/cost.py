@@ -83,8 +83,8 @@ def forecast(
             per_step = _seconds_per_step(task, run, total)
             validation = _validation_seconds(task, run, candidates + (candidates > 1 and task.method.keep_start))
         plans = [plan for scene in task.scenes if (plan := task.method.expert_plan(scene.dynamics))]
-        taught = task.method.teacher_plan(pool.configurations[0], source.domain)
-        plans += [taught] if taught and taught not in plans else []
+        further = task.method.further_plan(pool.configurations[0], task.scenes[0].dynamics)
+        plans += [further] if further else []
         experts = sum(-(-plan.count // len(pool)) * expert_seconds(plan, source, device) for plan in plans)
         seconds = start + per_step * total + validation + experts
         stored = sum(tensor.nbytes for tensor in [*run.tensors.values(), *task.shared.values(), task.group])

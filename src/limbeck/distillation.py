@@ -151,11 +151,11 @@ def _teaching(recipe: Method, configuration: Configuration, scene: Scene, record
 
     A recipe that walks along the teacher's training has its experts already, any other gets a scene like its first.
     """
-    plan, walked = recipe.teacher_plan(configuration, scene.dynamics.domain), scene.dynamics
-    if plan is None:
+    if recipe.labelling() != "teacher":
         return {}
     assert isinstance(recipe, Taught)
-    if plan != recipe.expert_plan(walked):
+    walked = scene.dynamics
+    if plan := recipe.further_plan(configuration, walked):
         dynamics = Dynamics(plan.configuration, walked.domain, device=walked.device, dtype=walked.dtype)
         scene = replace(scene, dynamics=dynamics, experts=record(plan, dynamics))
     return recipe.labeller(scene).tensors()

@@ -65,12 +65,16 @@ class Method(Variant):
         if any(field.is_required() for field in cls.model_fields.values()):
             return "-"
         own = cls()
-        carried = ", labeller" if getattr(own, "labels", "hard") == "teacher" else ""
+        carried = ", labeller" if own.labelling() == "teacher" else ""
         return own.parameterization().spec + carried
 
     def parameterization(self) -> Parameterization:
         """How the set is stored."""
         return Pixels()
+
+    def labelling(self) -> Labelling:
+        """Where the set's labels come from."""
+        return "hard"
 
     @abstractmethod
     def begin(self, source: Source, scene: Scene, per_class: int) -> Samples:
@@ -99,6 +103,11 @@ class Method(Variant):
         """The trainings of the teachers that its sets carry, if they carry any."""
         return None
 
+    def further_plan(self, configuration: Configuration, walked: Dynamics) -> ExpertPlan | None:
+        """Of `teacher_plan`, what `expert_plan` does not provide already: no training is needed twice."""
+        plan = self.teacher_plan(configuration, walked.domain)
+        return None if plan == self.expert_plan(walked) else plan
+
 
 class Taught(Method):
     """A recipe whose samples a network that was trained on the data may label: the teacher.
@@ -106,7 +115,8 @@ class Taught(Method):
     The teacher has the configuration's architecture and augmentation and is trained for `teacher_epochs` by the
     optimizer `teacher` in batches of `teacher_batch`; each set draws one of `teachers`. Its label of a view x is
     softmax(logits(x) / `temperature`). With `labels=teacher` the set carries it, and every view of a sample is labelled
-    anew wherever the set is trained on.
+    anew wherever the set is trained on. Recipes declare `labels` themselves: ids of cells keep the place where it
+    stands among their settings.
     """
 
     later: ClassVar[frozenset[str]] = frozenset(
@@ -118,6 +128,9 @@ class Taught(Method):
     teacher_batch: int = Field(64, gt=0)
     teachers: int = Field(3, gt=0)
     teacher_epochs: int = Field(60, gt=0)
+
+    @abstractmethod
+    def labelling(self) -> Labelling: ...
 
     def taught(self) -> Teacher:
         """Where the teacher comes from."""
@@ -131,7 +144,7 @@ class Taught(Method):
         )
 
     def teacher_plan(self, configuration: Configuration, domain: Domain) -> ExpertPlan | None:
-        if getattr(self, "labels", "hard") != "teacher":
+        if self.labelling() != "teacher":
             return None
         return self.taught().plan(Dynamics(self.teacher_configuration(configuration), domain))
 
@@ -154,6 +167,9 @@ class Selection(Taught):
     latent: int = Field(0, ge=0)
     decoder: str = ""
     labels: Labelling = "hard"
+
+    def labelling(self) -> Labelling:
+        return self.labels
 
     def parameterization(self) -> Parameterization:
         labels = stored_labels(self.labels)
@@ -209,6 +225,9 @@ class Matching(Taught):
     decoder: str = ""
     clip: bool = False
     keep_start: bool = False
+
+    def labelling(self) -> Labelling:
+        return self.labels
 
     def parameterization(self) -> Parameterization:
         labels = stored_labels(self.labels)

@@ -64,6 +64,9 @@ class RDED(Taught):
                 "of 4 pixels or more. Lower its factor."
             )
 
+    def labelling(self) -> Labelling:
+        return self.labels
+
     def parameterization(self) -> Pixels:
         return Pixels(labels=stored_labels(self.labels))
 

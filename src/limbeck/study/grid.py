@@ -173,12 +173,12 @@ class Grid:
         return Cell("distill", payload, (*walked, *taught), self._distillation_cost(method, per_class))
 
     def _experts(self, method: Method, per_class: int, experts: dict[str, Cell]) -> tuple[tuple[str, ...], ...]:
-        """The ids of the experts that a method walks along and of the teachers that its sets carry, where these are
-        others; both added to those that others need."""
-        walked = method.dynamics_configuration(self._study.distilled, self._domain, per_class)
-        plan = method.expert_plan(Dynamics(walked, self._domain))
-        taught = method.teacher_plan(self._study.distilled, self._domain)
-        return tuple(self._trained(one, experts) if one else () for one in (plan, None if taught == plan else taught))
+        """The ids of the experts that a method walks along and of the further teachers that its sets carry; both are
+        added to `experts`."""
+        configuration = self._study.distilled
+        walked = Dynamics(method.dynamics_configuration(configuration, self._domain, per_class), self._domain)
+        plans = (method.expert_plan(walked), method.further_plan(configuration, walked))
+        return tuple(self._trained(plan, experts) if plan else () for plan in plans)
 
     def _trained(self, plan: ExpertPlan, experts: dict[str, Cell]) -> tuple[str, ...]:
         samples = sum(self._facts.counts)
