@@ -151,10 +151,10 @@ def _plugged_modules() -> frozenset[str]:
 
 @cache
 def base(family: str) -> type[Variant]:
-    """The class that every variant of a family derives from."""
+    """The class that every variant of a family derives from, named in the package and defined there or below."""
     package = importlib.import_module(f"limbeck.{family}")
-    own = (held for held in vars(package).values() if inspect.isclass(held) and held.__module__ == package.__name__)
-    return next(held for held in own if issubclass(held, Variant) and Variant in held.__bases__)
+    held = (one for one in vars(package).values() if inspect.isclass(one) and issubclass(one, Variant))
+    return next(one for one in held if Variant in one.__bases__ and one.__module__.startswith(package.__name__))
 
 
 def own_class(family: str, name: str) -> type[Variant] | None:
