@@ -131,9 +131,10 @@ def distilled(
     """
     import torch
 
-    from limbeck.distillation import Task, distill
+    from limbeck.distillation import distill
     from limbeck.methods import Matching
     from limbeck.pool import Pool
+    from limbeck.task import Task
 
     whole = int(text.split("steps=")[1].split(",")[0].rstrip(")")) if "steps=" in text else 0
     last = (name, method, str(per_class), str(10 * per_class), str(own), case.configurations[-1], str(whole))

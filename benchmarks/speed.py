@@ -198,8 +198,8 @@ def source(shape: tuple[int, ...]) -> Any:
 def ours_distillation(method: str) -> Any:
     import torch
 
-    from limbeck.distillation import Task
     from limbeck.pool import Pool
+    from limbeck.task import Task
 
     configuration = f"{CONVNET}/sgd/cosine(steps=300)"
     pool = Pool.of([configuration], "equal")

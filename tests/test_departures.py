@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from limbeck.distillation import Task, distill
+from limbeck.distillation import distill
 from limbeck.dynamics import Dynamics
 from limbeck.methods.ncfm import NCFM
 from limbeck.pool import Pool
@@ -18,6 +18,7 @@ from limbeck.states import Scene, restored
 from limbeck.states.synthetic_path import SyntheticPath
 from limbeck.surrogates import Moment
 from limbeck.surrogates.distribution import Distribution
+from limbeck.task import Task
 from limbeck.testing.blobs import blobs
 from limbeck.testing.methods import tiny
 

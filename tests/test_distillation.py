@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from limbeck import distillation as outer
+from limbeck import task, validation
 from limbeck.cost import forecast
 from limbeck.distillation import Progress, distill
 from limbeck.errors import BadData, BadSetting, Diverged, Interrupted, NotApplicable, StoreFailure, UnknownName
@@ -143,7 +144,7 @@ def test_the_set_with_the_lowest_validation_error_is_kept() -> None:
 
 
 def test_one_candidate_keeps_the_last_set_and_trains_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outer, "train", lambda *args: pytest.fail("a network was trained"))
+    monkeypatch.setattr(validation, "train", lambda *args: pytest.fail("a network was trained"))
     assert distill(blobs(), METHODS[0], CONFIGURATION, 1, candidates=1).provenance["candidates"] == []
 
 
@@ -217,7 +218,7 @@ def test_views_of_images_are_refused_for_vectors_but_those_that_a_method_has_by_
 def test_a_forecast_measures_and_keeps_nothing(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     source = blobs()
     longest: list[int] = []
-    monkeypatch.setattr(outer, "train_expert", lambda *args: pytest.fail("a whole expert was trained"))
+    monkeypatch.setattr(task, "train_expert", lambda *args: pytest.fail("a whole expert was trained"))
     monkeypatch.setattr("limbeck.cost.train_expert", lambda plan, *args: longest.append(plan.epochs))
     cost = forecast(source, method, CONFIGURATION, 2)
     assert longest == ([1, 2] if method.startswith("mtt") else []), "a few steps of one expert, never a whole one"
@@ -253,13 +254,11 @@ def test_unbalanced_classes_give_as_many_samples_each() -> None:
 def test_given_experts_are_used_in_place_of_new_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     source, method = blobs(), METHODS[3]
     held: dict[int, torch.Tensor] = {}
-    trained = outer.train_expert
-    monkeypatch.setattr(
-        outer, "train_expert", lambda p, d, t, number: held.setdefault(number, trained(p, d, t, number))
-    )
+    trained = task.train_expert
+    monkeypatch.setattr(task, "train_expert", lambda p, d, t, number: held.setdefault(number, trained(p, d, t, number)))
     whole = distill(source, method, CONFIGURATION, 2)
     assert held
-    monkeypatch.setattr(outer, "train_expert", lambda *args: pytest.fail("an expert was trained"))
+    monkeypatch.setattr(task, "train_expert", lambda *args: pytest.fail("an expert was trained"))
     assert same(distill(source, method, CONFIGURATION, 2, experts=held.__getitem__), whole)
 
 

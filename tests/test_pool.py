@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from limbeck import distillation as outer
+from limbeck import task
 from limbeck.cost import forecast
 from limbeck.distillation import Progress, distill
 from limbeck.errors import BadSetting, Interrupted
@@ -125,13 +125,13 @@ def test_candidates_of_a_pool_are_judged_by_their_gaps_under_all_of_it() -> None
 
 def test_a_pool_trains_no_more_experts_than_one_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     trained: list[tuple[str, int]] = []
-    real = outer.train_expert
+    real = task.train_expert
 
     def counted(plan: Any, dynamics: Any, data: Any, number: int) -> Any:
         trained.append((plan.configuration.spec, number))
         return real(plan, dynamics, data, number)
 
-    monkeypatch.setattr(outer, "train_expert", counted)
+    monkeypatch.setattr(task, "train_expert", counted)
     pooled(METHODS[2].replace("steps=6", "steps=60", 1), candidates=1)
     assert len(trained) == len(set(trained)) == 3
     assert len({spec for spec, _ in trained}) == 3

@@ -13,7 +13,7 @@ import torch
 
 from limbeck.checkpoint import Run
 from limbeck.configuration import Configuration
-from limbeck.distillation import Task, check_numbers
+from limbeck.distillation import check_numbers
 from limbeck.dynamics import Dynamics
 from limbeck.memory import peak_memory
 from limbeck.methods import Matching, Method
@@ -22,6 +22,8 @@ from limbeck.sources import Source, given_source
 from limbeck.states import ExpertPlan, Experts
 from limbeck.states.experts import train_expert
 from limbeck.streams import derive
+from limbeck.task import Task
+from limbeck.validation import validate
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def _validation_seconds(task: Task, run: Run, candidates: int) -> float:
     taken = [0.0]
     for _ in range(0 if candidates == 1 else 1 if len(task.pool) == 1 else 2):
         begun = time.perf_counter()
-        task.validate(run)
+        validate(task, run)
         taken.append(time.perf_counter() - begun)
     return taken[min(1, len(taken) - 1)] + (candidates - 1) * taken[-1]
 
