@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from limbeck.dynamics import Dynamics
+from limbeck.errors import BadData
+from limbeck.methods.dm import DM
 from limbeck.methods.forgetting import Forgetting
 from limbeck.methods.k_center import KCenter
+from limbeck.methods.k_means import KMeans
 from limbeck.samples import Domain, Samples
 from limbeck.sources import Source
 from limbeck.states import Scene
@@ -109,3 +114,31 @@ def test_the_most_forgotten_are_chosen() -> None:
         most = count[own].sort(descending=True).values[:4]
         places = [int((source.train.x == x).all(1).nonzero()) for x in begun.x[begun.group == label]]
         assert sorted(count[places].tolist()) == sorted(most.tolist())
+
+
+def test_sets_may_start_from_the_samples_nearest_to_the_means_of_planted_clusters() -> None:
+    """Six tight clusters a class, far apart: k-means must find them, whose means are known without it."""
+    random = torch.Generator().manual_seed(0)
+    place = 10 * torch.arange(6, dtype=torch.float32).repeat_interleave(21)
+    x = torch.stack([place, place.flip(0)], 1) + 0.1 * torch.randn(126, 2, generator=random)
+    group = torch.arange(126) % 3  # every cluster holds seven samples of each class
+    planted = blobs((2,), (42, 42, 42))
+    source = replace(planted, train=Samples.hard(x, group, 3))
+    chosen = KMeans(restarts=10).choose(source, 6, seed=2)
+    for label in range(3):
+        found = {round(float(x[i, 0]) / 10): int(i) for i in chosen if group[i] == label}
+        assert set(found) == set(range(6))
+        for cluster, nearest in found.items():
+            own = torch.arange(21 * cluster, 21 * cluster + 21)
+            own = own[group[own] == label]
+            away = (x[own] - x[own].mean(0)).norm(dim=1)
+            assert away[(own == nearest).nonzero()] == pytest.approx(float(away.min()), abs=1e-5)
+    scene = Scene(Dynamics("mlp(width=4)", source.domain), source.train, 2)
+    begun = DM(initial="k-means").begin(source, scene, 6)
+    assert torch.equal(begun.x, source.train.x[KMeans().choose(source, 6, seed=2)])
+    tiles = DM(initial="k-means", factor=2)
+    pictures = blobs((1, 4, 4), (12, 12, 12))
+    scene = Scene(Dynamics("convnet(width=4, depth=1)", pictures.domain), pictures.train, 2)
+    assert len(set(map(tuple, tiles.begin(pictures, scene, 2).x.flatten(1).tolist()))) == 24
+    with pytest.raises(BadData, match="in tiles that start from 4 samples each"):
+        tiles.begin(pictures, scene, 4)

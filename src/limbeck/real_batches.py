@@ -50,6 +50,19 @@ def _representatives(scene: Scene, batch: int, window: int) -> Tensor:
     return torch.cat(chosen)
 
 
+def nearest_free(points: Tensor, count: int, seed: int, restarts: int = 1) -> Tensor:
+    """Indices of `count` points (n, d), one for each k-means centre: the nearest that no earlier centre has taken."""
+    from sklearn.cluster import KMeans
+
+    held = points.double().numpy()
+    distance = KMeans(count, n_init=restarts, random_state=seed % 2**32).fit(held).transform(held)  # (n, centres)
+    taken: list[int] = []
+    for centre in range(count):
+        order = np.argsort(distance[:, centre], kind="stable")
+        taken.append(int(next(i for i in order if i not in set(taken))))
+    return torch.tensor(taken)
+
+
 def nearest_to_centres(points: Tensor, count: int, seed: int) -> Tensor:
     """Indices of the points (n, d) nearest to `count` k-means centres, each once, in order."""
     from sklearn.cluster import KMeans

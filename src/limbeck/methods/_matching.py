@@ -14,7 +14,7 @@ from limbeck.augmentations import Augmentation
 from limbeck.configuration import Configuration
 from limbeck.errors import BadSetting
 from limbeck.methods._method import Labelling, Method
-from limbeck.methods._selection import random_of_each_class
+from limbeck.methods._selection import centres_of_each_class, random_of_each_class
 from limbeck.methods._taught import Taught, coded, stored_labels
 from limbeck.optimizers import Optimizer
 from limbeck.optimizers.sgd import SGD
@@ -31,17 +31,20 @@ from limbeck.variants import make
 if TYPE_CHECKING:
     from limbeck.sources import Source
 
+Start = Literal["real", "k-means", "noise"]
+"""Random real samples, the real ones nearest to k-means centres of each class, or normal numbers."""
+
 
 class Matching(Taught):
     """A recipe that lowers a surrogate by gradient descent on the stored tensors.
 
     `batch=representative` shows it the real samples nearest to `batch_real` k-means centres of each class, clustered
-    anew every `recluster` steps (DREAM, Liu et al., ICCV 2023). A `factor` above 1 stores images in factor x factor
-    tiles, `latent` above 0 stores each sample as so many principal components and `decoder=FOLDER` as the latents of an
-    autoencoder; `labels=soft` learns labels beside the samples where the surrogate reads them, `labels=teacher` lets
-    the finished set carry a teacher that labels it, see `Taught`. `clip` cuts pixels off at the range of the training
-    samples, of each channel, after every update. With `keep_start` the set at its start is validated too, so that none
-    is kept that validates worse.
+    anew every `recluster` steps, and with `initial=k-means` the set starts from what `k-means` selects (both DREAM, Liu
+    et al., ICCV 2023). A `factor` above 1 stores images in factor x factor tiles, `latent` above 0 stores each sample
+    as so many principal components and `decoder=FOLDER` as the latents of an autoencoder; `labels=soft` learns labels
+    beside the samples where the surrogate reads them, `labels=teacher` lets the finished set carry a teacher that
+    labels it, see `Taught`. `clip` cuts pixels off at the range of the training samples, of each channel, after every
+    update. With `keep_start` the set at its start is validated too, so that none is kept that validates worse.
     """
 
     later: ClassVar[frozenset[str]] = Taught.later | {"latent", "decoder", "clip", "keep_start"}
@@ -50,7 +53,7 @@ class Matching(Taught):
     lr_pixels: float = Field(1.0, gt=0)
     momentum: float = Field(0.5, ge=0, lt=1)
     batch_real: int = Field(256, gt=0)
-    initial: Literal["real", "noise"] = "real"
+    initial: Start = "real"
     augmentation: str = "siamese"
     batch: Literal["random", "representative"] = "random"
     recluster: int = Field(10, gt=0)
@@ -121,7 +124,10 @@ class Matching(Taught):
         return self.steps
 
     def begin(self, source: Source, scene: Scene, per_class: int) -> Samples:
-        chosen = source.train[random_of_each_class(source, per_class, scene.seed, self.parameterization().copies)]
+        copies = self.parameterization().copies
+        if self.initial == "k-means":
+            return source.train[centres_of_each_class(source, per_class, scene.seed, copies)]
+        chosen = source.train[random_of_each_class(source, per_class, scene.seed, copies)]
         if self.initial == "real":
             return chosen
         noise = torch.randn(chosen.x.shape, generator=stream(scene.seed, "noise"), dtype=chosen.x.dtype)

@@ -17,9 +17,10 @@ from limbeck.methods._method import Labelling
 from limbeck.methods._taught import Taught, coded, stored_labels
 from limbeck.parameterizations import Parameterization
 from limbeck.parameterizations.pixels import Pixels
+from limbeck.real_batches import nearest_free
 from limbeck.samples import Domain, Samples
 from limbeck.states import ExpertPlan, Scene
-from limbeck.streams import numpy_stream
+from limbeck.streams import derive, numpy_stream
 
 if TYPE_CHECKING:
     from limbeck.sources import Source
@@ -84,3 +85,12 @@ def random_of_each_class(source: Source, per_class: int, seed: int, copies: int 
     random = numpy_stream(seed, "choice")
     groups = indices_by_class(source, per_class, copies)
     return torch.cat([own[torch.from_numpy(random.permutation(len(own))[: per_class * copies])] for own in groups])
+
+
+def centres_of_each_class(source: Source, per_class: int, seed: int, copies: int = 1, restarts: int = 1) -> Tensor:
+    """The training samples nearest to `per_class` * `copies` k-means centres of each class, each taken once."""
+    chosen = []
+    for label, own in enumerate(indices_by_class(source, per_class, copies)):
+        points = source.train.x[own].flatten(1)
+        chosen.append(own[nearest_free(points, per_class * copies, derive(seed, "k-means", label), restarts)])
+    return torch.cat(chosen)

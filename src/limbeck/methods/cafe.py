@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from limbeck.configuration import Configuration
-from limbeck.methods import Matching
+from limbeck.methods import Matching, Start
 from limbeck.samples import Domain
 from limbeck.states.synthetic_path import SyntheticPath
 from limbeck.surrogates.layers import Layers
@@ -36,7 +36,7 @@ class CAFE(Matching):
     steps: int = Field(20000, gt=0)
     lr_pixels: float = Field(0.1, gt=0)
     lr_network: float = Field(0.01, gt=0)
-    initial: Literal["real", "noise"] = "noise"
+    initial: Start = "noise"
     augmentation: str = "none"
     length: int = Field(10, gt=0)
     epochs: int = Field(10, ge=0)

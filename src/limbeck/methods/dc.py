@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
 
 from limbeck.configuration import Configuration
-from limbeck.methods import Matching
+from limbeck.methods import Matching, Start
 from limbeck.samples import Domain
 from limbeck.states.synthetic_path import SyntheticPath
 from limbeck.surrogates.gradient import Gradient
@@ -31,7 +31,7 @@ class DC(Matching):
     steps: int = Field(10000, gt=0)
     lr_pixels: float = Field(0.1, gt=0)
     lr_network: float = Field(0.01, gt=0)
-    initial: Literal["real", "noise"] = "noise"
+    initial: Start = "noise"
     augmentation: str = "none"
     length: int = Field(0, ge=0)
     epochs: int = Field(0, ge=0)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
+from limbeck.methods import Start
 from limbeck.methods.dc import DC
 
 
@@ -15,5 +16,5 @@ class DSA(DC):
 
     paper: ClassVar[str] = "zhao2021dsa"
 
-    initial: Literal["real", "noise"] = "real"
+    initial: Start = "real"
     augmentation: str = "siamese"

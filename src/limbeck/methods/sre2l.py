@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -13,7 +13,7 @@ from torch import Tensor
 from limbeck.configuration import Configuration
 from limbeck.dynamics import Dynamics
 from limbeck.errors import BadSetting, NotApplicable
-from limbeck.methods import Labelling, Matching, Taught
+from limbeck.methods import Labelling, Matching, Start, Taught
 from limbeck.optimizers import Optimizer
 from limbeck.optimizers.adam import Adam
 from limbeck.parameterizations import Tensors
@@ -57,7 +57,7 @@ class SRe2L(Matching):
 
     steps: int = Field(100, gt=0)
     lr_pixels: float = Field(0.02, gt=0)
-    initial: Literal["real", "noise"] = "real"
+    initial: Start = "real"
     augmentation: str = "flip-crop"
     labels: Labelling = "teacher"
     weight: float = Field(0.1, ge=0)
