@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import combinations
@@ -47,6 +48,7 @@ from little import opened
 from worlds import rows_of
 
 SMALL = World(clusters=8, copies=4)
+SIXTEEN = tuple(f"c{place:03d}" for place in range(16))
 RATES = (0.01, 0.02, 0.05, 0.1)
 
 
@@ -125,6 +127,23 @@ def test_identical_configurations_have_no_worst() -> None:
     error = np.std(np.mean(split, 1)) / math.sqrt(30)
     assert abs(np.mean(split)) < 4 * error
     assert np.mean(naive) > 0.02  # two standard deviations of the mean of 4 runs, for nothing
+
+
+def test_a_single_reference_leaves_a_curse_that_is_told_and_bounded() -> None:
+    """Identical configurations: what is read is too large by no more than the largest of as many reference errors."""
+    extra, said = [], []
+    for seed in range(40):
+        random = np.random.default_rng(seed)
+        error = 0.3 + 0.01 * random.standard_normal((16, 2, 2, 4))
+        runs = Runs("dm", SIXTEEN, np.array([10.0, 50.0]), error, 0.1 + 0.01 * random.standard_normal((16, 1)))
+        read = read_runs(rows_of(runs), "dm")
+        extra.append(worst_gaps(read, np.ones((1, 16), bool)).mean.mean() - 0.2)
+        (note,) = read.notes
+        assert note.code == "reference_in_both_halves"
+        said.append(float(re.findall(r"by up to ([.0-9]+)", note.message)[0]))
+    assert 0.005 < np.mean(extra) < np.mean(said) < 0.02
+    twice = Runs("dm", SIXTEEN, runs.k, runs.error, np.repeat(runs.reference, 2, 1))
+    assert not read_runs(rows_of(twice), "dm").notes
 
 
 def test_a_configuration_that_is_worst_beyond_the_noise_sets_the_maximum() -> None:

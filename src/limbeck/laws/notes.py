@@ -57,6 +57,7 @@ class Code(StrEnum):
     few_distinct_configurations = "few_distinct_configurations"
     floor_sets_worst = "floor_sets_worst"
     censored_families = "censored_families"
+    reference_in_both_halves = "reference_in_both_halves"
 
 
 class PathCode(StrEnum):

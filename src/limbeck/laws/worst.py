@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from limbeck.errors import BadData
 from limbeck.laws.columns import REFERENCE, Row
+from limbeck.laws.diversity import largest_of
 from limbeck.laws.estimate import Estimate
 from limbeck.laws.levels import level_means, t_quantile
 from limbeck.laws.notes import Code, Note
@@ -112,6 +113,8 @@ class Worst:
 def read_runs(rows: Iterable[Row], method: str) -> Runs:
     """The runs of one method as a full grid of configurations x k x sets x seeds.
 
+    A note says where one reference run a configuration leaves some of the winner's curse in.
+
     Configurations without a reference, or that miss runs, are left out with a note. Raises `BadData` where the method
     is not in the table or fewer than two configurations are left.
     """
@@ -141,7 +144,7 @@ def read_runs(rows: Iterable[Row], method: str) -> Runs:
         raise BadData(f"{method} has {len(whole)} configurations with all of their runs and references; 2 are needed.")
     message = f"Left out for missing runs or references: {'; '.join(gone)}."
     notes = (Note(Code.configurations_left_out, message),) if gone else ()
-    return Runs(
+    runs = Runs(
         method,
         tuple(names[place] for place in whole),
         np.array(axes[0], float),
@@ -149,6 +152,21 @@ def read_runs(rows: Iterable[Row], method: str) -> Runs:
         np.array([references[place] for place in whole]),
         notes,
     )
+    return replace(runs, notes=(*notes, *_common_noise(runs)))
+
+
+def _common_noise(runs: Runs) -> list[Note]:
+    """That a single reference run is in both halves, and the most that it can add; the seeds' noise stands for its."""
+    seeds = runs.error.shape[3]
+    if runs.reference.shape[1] > 1:
+        return []
+    sd = float(np.sqrt(runs.error.var(3, ddof=1).mean())) if seeds > 1 else 0.0
+    most = f", by up to {sd * largest_of(len(runs.names)):.3f} if it is as noisy as other runs" if seeds > 1 else ""
+    message = (
+        f"{runs.method}: the noise of a single reference run both chooses the worst configuration and is read there, "
+        f"so worst gaps are too large{most}. Train two full-data references or more."
+    )
+    return [Note(Code.reference_in_both_halves, message)]
 
 
 def worst_gaps(runs: Runs, families: Masks, *, floors: Floats | None = None) -> Worst:
