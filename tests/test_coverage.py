@@ -48,6 +48,7 @@ from little import opened
 from worlds import rows_of
 
 SMALL = World(clusters=8, copies=4)
+CURSED = "reference_in_both_halves"  # a note of reading runs, whose own distance asks for two references
 SIXTEEN = tuple(f"c{place:03d}" for place in range(16))
 RATES = (0.01, 0.02, 0.05, 0.1)
 
@@ -139,7 +140,7 @@ def test_a_single_reference_leaves_a_curse_that_is_told_and_bounded() -> None:
         read = read_runs(rows_of(runs), "dm")
         extra.append(worst_gaps(read, np.ones((1, 16), bool)).mean.mean() - 0.2)
         (note,) = read.notes
-        assert note.code == "reference_in_both_halves"
+        assert note.code == CURSED
         said.append(float(re.findall(r"by up to ([.0-9]+)", note.message)[0]))
     assert 0.005 < np.mean(extra) < np.mean(said) < 0.02
     twice = Runs("dm", SIXTEEN, runs.k, runs.error, np.repeat(runs.reference, 2, 1))
