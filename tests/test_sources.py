@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 import torch
 
+from limbeck.digest import digest_array
 from limbeck.errors import BadData, BadSetting, CorruptFile, LimbeckError, MissingData, UnknownName
-from limbeck.sources import Source, digits, load_source
+from limbeck.memory import peak_memory
+from limbeck.sources import Source, _parts, digits, load_source
 from limbeck.sources._draws import draw_fraction, draw_number, sample_keys
+from limbeck.sources._parts import PIECE, Part
 from limbeck.variants import find, make, members
 
 
@@ -348,3 +351,34 @@ def test_missing_files_say_where_they_were_looked_for(tmp_path):
         load_source(write_npz(tmp_path / "half.npz", x_train=X, y_train=Y, x_test=X))
     with pytest.raises(BadData, match="x_train"):
         load_source(write_npz(tmp_path / "none.npz", other=X))
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/clear_refs").exists(), reason="earlier peaks of memory can't be forgotten here"
+)
+@pytest.mark.parametrize("kind", ["uint8", "float32"])
+def test_a_source_is_prepared_beside_its_raw_samples_with_no_third_copy(kind):
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 256, (8000, 3, 32, 32), dtype=np.uint8).astype(kind), np.arange(8000) % 10
+    Source.from_arrays(x[:100], y[:100])  # imports are no copies
+    with peak_memory() as peak:
+        before = peak()
+        source = Source.from_arrays(x, y)
+        taken = peak() - before
+    held = sum(split.x.nbytes for split in (source.train, source.validation, source.test))
+    assert held < taken < held + 4 * 8 * PIECE  # a second copy is more than that
+
+
+def test_a_split_is_the_same_in_pieces_and_whole(monkeypatch):
+    x, y = generated(90)
+    held = np.arange(90) % 7 != 3
+    part = Part.whole(x, y).where(held)
+    assert part.digest == digest_array(x[held], y[held])
+    whole = Source.from_arrays(x.astype(np.float32), y)
+    monkeypatch.setattr(_parts, "ROWS", 4)
+    assert part.digest == digest_array(x[held], y[held])
+    assert sum(len(piece) for piece in part.pieces()) == len(part)
+    assert max(map(len, part.pieces())) == 4
+    pieces = Source.from_arrays(x.astype(np.float32), y)
+    assert pieces.digest == whole.digest
+    assert torch.equal(pieces.train.x, whole.train.x)

@@ -10,12 +10,18 @@ import torch
 
 from limbeck.errors import BadSetting, CorruptFile
 from limbeck.sources import Preprocessing, Source
-from limbeck.sources._preprocessing import ZCA_EPS, as_float, fit
+from limbeck.sources._parts import Part
+from limbeck.sources._preprocessing import ZCA_EPS, as_float
+from limbeck.sources._preprocessing import fit as fit_part
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (300, 3, 4, 5)).astype(np.uint8) // np.array([1, 2, 4], dtype=np.uint8)[:, None, None]
 VECTORS = (RNG.normal(size=(300, 6)) * [1, 10, 0.1, 1, 1, 1] + [0, 5, 0, -3, 0, 0]).astype(np.float32)
 KINDS = ["standardise", "zca", "none"]
+
+
+def fit(kind: str, raw: np.ndarray) -> Preprocessing:
+    return fit_part(kind, Part.whole(raw))
 
 
 def test_standardised_images_have_mean_0_and_deviation_1_a_channel():

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -19,11 +20,27 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical(value)).hexdigest()
 
 
-def digest_array(*arrays: np.ndarray[Any, Any]) -> str:
-    """SHA-256 over the dtype, shape and bytes of arrays, in order."""
+class InPieces(Protocol):
+    """An array that is read some rows at a time."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of all rows."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of a value."""
+
+    def pieces(self) -> Iterator[np.ndarray[Any, Any]]:
+        """The rows in order."""
+
+
+def digest_array(*arrays: np.ndarray[Any, Any] | InPieces) -> str:
+    """SHA-256 over the dtype, shape and bytes of arrays, in order; in pieces or whole is the same."""
     state = hashlib.sha256()
     for array in arrays:
-        contiguous = np.ascontiguousarray(array)
-        state.update(f"{contiguous.dtype.str}{contiguous.shape}".encode())
-        state.update(contiguous.tobytes())
+        held = np.ascontiguousarray(array) if isinstance(array, np.ndarray) else array
+        state.update(f"{held.dtype.str}{held.shape}".encode())
+        for piece in [held] if isinstance(held, np.ndarray) else held.pieces():
+            state.update(np.ascontiguousarray(piece).reshape(-1).view(np.uint8).data)
     return state.hexdigest()

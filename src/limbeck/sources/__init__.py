@@ -9,16 +9,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-import numpy as np
 import torch
 from pydantic import Field
 
-from limbeck.digest import digest, digest_array
+from limbeck.digest import digest
 from limbeck.errors import BadData, BadSetting, UnknownName
 from limbeck.samples import Domain, Samples
 from limbeck.sources._arrays import checked_classes, checked_labels, checked_samples, numbered
 from limbeck.sources._draws import Labelled, draw_fraction, draw_number, sample_keys
-from limbeck.sources._preprocessing import CHUNK, Kind, Preprocessing, as_float, fit
+from limbeck.sources._parts import Part
+from limbeck.sources._preprocessing import Kind, Preprocessing, as_float, fit
 from limbeck.variants import Variant, build, make, resolve_function
 
 __all__ = [
@@ -229,32 +229,39 @@ def prepare(raw: RawData, spec: str, chosen: Preparation) -> Source:
     then `train_limit`. The preprocessing is fitted to the training samples before that limit, so that sets distilled
     under different limits can be compared.
     """
+    name, mirror, test_fraction = raw.name, raw.mirror, raw.test_fraction
+    train, test, validation, names = _checked_parts(raw)
+    del raw  # arrays of a type that was not kept as it is are not needed any more
+    keys = sample_keys(train.x, train.labels)
+    if test is None:
+        held = draw_fraction(train.labels, keys, test_fraction)
+        test, train = train.where(held), train.where(~held)
+        checked_classes(train.labels, names, test.labels)
+    if validation is None:
+        held = draw_fraction(train.labels, keys[train.rows], chosen.validation_fraction)
+        validation, train = train.where(held), train.where(~held)
+    fitted = fit(chosen.preprocessing, train)
+    train = train.where(draw_number(train.labels, keys[train.rows], chosen.train_limit))
+    identity = digest([[part.digest for part in (train, validation, test)], fitted.digest, list(names), mirror])
+    trained, validated, tested = (_prepared(part, fitted, len(names)) for part in (train, validation, test))
+    domain = Domain(train.shape[1:], len(names), mirror)
+    return Source(name, spec, domain, names, trained, validated, tested, identity, fitted)
+
+
+def _checked_parts(raw: RawData) -> tuple[Part, Part | None, Part | None, tuple[str, ...]]:
+    """Training, test and validation samples, those that are there, and the class names, all checked."""
     x = checked_samples(raw.train[0], raw.layout)
     given, named = numbered(raw.train[1], raw.class_names)
     labels = checked_labels(given, len(x), len(named))
     names = checked_classes(labels, named)
     test = _checked(raw.test, raw.layout, x.shape[1:], names, "test")
     validation = _checked(raw.validation, raw.layout, x.shape[1:], names, "validation")
-    keys = sample_keys(x, labels)
-    if test is None:
-        test, x, labels, keys = _held_out(x, labels, keys, draw_fraction(labels, keys, raw.test_fraction))
-        checked_classes(labels, names, test[1])
-    if validation is None:
-        held = draw_fraction(labels, keys, chosen.validation_fraction)
-        validation, x, labels, keys = _held_out(x, labels, keys, held)
-    fitted = fit(chosen.preprocessing, x)
-    kept = draw_number(labels, keys, chosen.train_limit)
-    splits = [(x[kept], labels[kept]) if not kept.all() else (x, labels), validation, test]
-    domain = Domain(tuple(x.shape[1:]), len(names), raw.mirror)
-    content = [digest_array(*split) for split in splits]
-    identity = digest([content, fitted.digest, list(names), raw.mirror])
-    train, validated, tested = (_prepared(split, fitted, len(names)) for split in splits)
-    return Source(raw.name, spec, domain, names, train, validated, tested, identity, fitted)
+    return Part.whole(x, labels), test, validation, names
 
 
 def _checked(
     split: Labelled | None, layout: str, shape: tuple[int, ...], names: tuple[str, ...], which: str
-) -> Labelled | None:
+) -> Part | None:
     if split is None:
         return None
     x = checked_samples(split[0], layout, f"x_{which}")
@@ -263,20 +270,16 @@ def _checked(
             f"x_{which} holds samples of shape {x.shape[1:]}, x_train of {shape}. Bring both into one shape and layout."
         )
     labels, _ = numbered(split[1], names, f"y_{which}")
-    return x, checked_labels(labels, len(x), len(names), f"y_{which}")
+    return Part.whole(x, checked_labels(labels, len(x), len(names), f"y_{which}"))
 
 
-def _held_out(
-    x: np.ndarray[Any, Any], labels: np.ndarray[Any, Any], keys: np.ndarray[Any, Any], held: np.ndarray[Any, Any]
-) -> tuple[Labelled, np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    return (x[held], labels[held]), x[~held], labels[~held], keys[~held]
-
-
-def _prepared(split: Labelled, preprocessing: Preprocessing, classes: int) -> Samples:
-    x = torch.empty(split[0].shape, dtype=torch.float32)
-    for start in range(0, len(x), CHUNK):  # in chunks: a whole data set is held in float32 once, not three times
-        x[start : start + CHUNK] = preprocessing.apply(as_float(split[0][start : start + CHUNK]))
-    return Samples.hard(x, torch.from_numpy(split[1]), classes)
+def _prepared(part: Part, preprocessing: Preprocessing, classes: int) -> Samples:
+    """In float32, once: raw samples are read in pieces."""
+    x, done = torch.empty(part.shape, dtype=torch.float32), 0
+    for piece in part.pieces():
+        x[done : done + len(piece)] = preprocessing.apply(as_float(piece))
+        done += len(piece)
+    return Samples.hard(x, torch.from_numpy(part.labels), classes)
 
 
 def _fraction(value: float) -> float:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from limbeck.errors import BadData, nearest
+from limbeck.sources._parts import Part
 
 Layout = str  # "auto", "nchw" or "nhwc"
 
@@ -33,7 +34,7 @@ def checked_samples(x: Any, layout: Layout = "auto", what: str = "x_train") -> n
         bytes_like = array.ndim == 4 and array.min() >= 0 and 1 < array.max() <= 255
         array = array.astype(np.uint8 if bytes_like else np.float32)
     elif array.dtype != np.uint8:
-        array = array.astype(np.float32)
+        array = array.astype(np.float32, copy=False)
         _refuse_infinite(array, what)
     return np.ascontiguousarray(array)
 
@@ -112,7 +113,8 @@ def checked_classes(
 
 
 def _refuse_infinite(array: np.ndarray[Any, Any], what: str) -> None:
-    bad = ~np.isfinite(array.reshape(len(array), -1)).all(axis=1)
+    pieces = Part.whole(array).pieces()
+    bad = ~np.concatenate([np.isfinite(piece.reshape(len(piece), -1)).all(axis=1) for piece in pieces])
     if bad.any():
         raise BadData(
             f"{what}: {int(bad.sum())} of {len(array)} samples hold NaN or infinity, the first at index "

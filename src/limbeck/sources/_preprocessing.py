@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
@@ -12,10 +13,10 @@ from torch import Tensor
 
 from limbeck.digest import digest, digest_array
 from limbeck.errors import BadSetting, CorruptFile, nearest
+from limbeck.sources._parts import Part
 
 Kind = Literal["standardise", "zca", "none"]
 ZCA_EPS = 0.1
-CHUNK = 4096  # samples that are held in float64 at a time
 
 
 @dataclass(frozen=True)
@@ -93,19 +94,19 @@ class Preprocessing:
         return self.parameters[name].to(like.device)
 
 
-def fit(kind: str, raw: np.ndarray[Any, Any]) -> Preprocessing:
+def fit(kind: str, raw: Part) -> Preprocessing:
     """Fit a preprocessing to raw training samples (n, *shape), uint8 or float; uint8 is read as fractions of 255.
 
     Raises `BadSetting` for an unknown kind.
     """
     if kind not in get_args(Kind):
         raise BadSetting(f"preprocessing '{kind}' is unknown. {nearest(kind, get_args(Kind))}")
-    limits = _limits(raw) if raw.ndim == 4 else None
+    limits = _limits(raw) if len(raw.shape) == 4 else None
     if kind == "none":
         return Preprocessing("none", limits, {}, digest(["none", limits]))
     if kind == "standardise":
         mean, std = _moments(raw, limits)
-        shape = (-1, 1, 1) if raw.ndim == 4 else (-1,)
+        shape = (-1, 1, 1) if limits else (-1,)
         held = {"mean": torch.tensor(mean).reshape(shape), "std": torch.tensor(std).reshape(shape)}
         return Preprocessing("standardise", limits, held, digest(["standardise", limits, mean, std]))
     return Preprocessing("zca", limits, _whitening(raw, limits), digest(["zca", ZCA_EPS, limits, digest_array(raw)]))
@@ -117,40 +118,47 @@ def as_float(raw: np.ndarray[Any, Any]) -> Tensor:
     return values.div_(255.0) if raw.dtype == np.uint8 else values
 
 
-def _limits(raw: np.ndarray[Any, Any]) -> tuple[float, float]:
+def _limits(raw: Part) -> tuple[float, float]:
     """(0, 1) where all images lie in it; else their own smallest and largest value."""
     if raw.dtype == np.uint8:
         return 0.0, 1.0
-    low, high = float(raw.min()), float(raw.max())
+    low = min(float(piece.min()) for piece in raw.pieces())
+    high = max(float(piece.max()) for piece in raw.pieces())
     inside = low >= 0.0 and high <= 1.0
     return (0.0, 1.0) if inside or low == high else (low, high)
 
 
-def _units(raw: np.ndarray[Any, Any], limits: tuple[float, float] | None) -> Iterator[np.ndarray[Any, Any]]:
-    """Chunks of samples between black 0 and white 1, float64."""
+def _units(raw: Part, limits: tuple[float, float] | None) -> Iterator[np.ndarray[Any, Any]]:
+    """Pieces of the samples between black 0 and white 1, float64."""
     low, high = limits or (0.0, 1.0)
     scale = 255.0 if raw.dtype == np.uint8 else 1.0
-    for start in range(0, len(raw), CHUNK):
-        yield (raw[start : start + CHUNK].astype(np.float64) / scale - low) / (high - low)
+    for piece in raw.pieces():
+        unit = piece.astype(np.float64)
+        if scale != 1.0:
+            unit /= scale
+        if (low, high) != (0.0, 1.0):
+            unit -= low
+            unit /= high - low
+        yield unit
 
 
-def _moments(raw: np.ndarray[Any, Any], limits: tuple[float, float] | None) -> tuple[list[float], list[float]]:
+def _moments(raw: Part, limits: tuple[float, float] | None) -> tuple[list[float], list[float]]:
     """Mean and standard deviation a channel, or a feature. A constant one keeps its scale."""
-    axes = (0, 2, 3) if raw.ndim == 4 else (0,)
-    count = raw.size // raw.shape[1]
-    mean = np.sum([chunk.sum(axes) for chunk in _units(raw, limits)], axis=0) / count
-    around = mean.reshape(1, -1, *([1] * (raw.ndim - 2)))
-    variance = np.sum([np.square(chunk - around).sum(axes) for chunk in _units(raw, limits)], axis=0) / count
+    axes = (0, 2, 3) if limits else (0,)
+    count = math.prod(raw.shape) // raw.shape[1]
+    mean = np.sum([unit.sum(axes) for unit in _units(raw, limits)], axis=0) / count
+    around = mean.reshape(1, -1, *([1] * (len(raw.shape) - 2)))
+    variance = np.sum([np.square(unit - around).sum(axes) for unit in _units(raw, limits)], axis=0) / count
     std = np.sqrt(variance)
     return _rounded(mean.tolist()), _rounded(np.where(std > 1e-8, std, 1.0).tolist())
 
 
-def _whitening(raw: np.ndarray[Any, Any], limits: tuple[float, float] | None) -> dict[str, Tensor]:
+def _whitening(raw: Part, limits: tuple[float, float] | None) -> dict[str, Tensor]:
     """Mean, whitening matrix and its inverse ("colouring"), computed in float64."""
-    mean = np.sum([chunk.reshape(len(chunk), -1).sum(0) for chunk in _units(raw, limits)], axis=0) / len(raw)
+    mean = np.sum([unit.reshape(len(unit), -1).sum(0) for unit in _units(raw, limits)], axis=0) / len(raw)
     covariance = np.zeros((len(mean), len(mean)))
-    for chunk in _units(raw, limits):
-        centred = chunk.reshape(len(chunk), -1) - mean
+    for unit in _units(raw, limits):
+        centred = unit.reshape(len(unit), -1) - mean
         covariance += centred.T @ centred
     values, vectors = np.linalg.eigh(covariance / max(len(raw) - 1, 1))
     scale = np.sqrt(np.maximum(values, 0.0) + ZCA_EPS)

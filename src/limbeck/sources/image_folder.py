@@ -68,7 +68,10 @@ class ImageFolder(SourceVariant):
         files = [(path, label) for label, name in enumerate(classes) for path in _images(folder / name)]
         if not files:
             raise BadData(f"{folder} holds no images ({', '.join(sorted(ENDINGS))}) in its sub-folders.")
-        images = np.stack([self._image(path) for path, _ in files])  # (n, channels, size, size)
+        channels = 3 if self.channels == "rgb" else 1
+        images = np.empty((len(files), channels, self.size, self.size), dtype=np.uint8)
+        for place, (path, _) in enumerate(files):
+            images[place] = self._image(path)
         return images, np.array([label for _, label in files])
 
     def _image(self, path: Path) -> np.ndarray[Any, Any]:

@@ -32,9 +32,10 @@ class Table(SourceVariant):
         if not self.path:
             raise BadSetting("table needs a file: table(path=mine.csv) or table(path=mine.parquet).")
         path = Path(self.path).expanduser()
-        held: dict[str, list[Any]]
+        held: dict[str, Any]
         if path.suffix.lower() == ".parquet":
-            held = {name: column.to_pylist() for name, column in parquet_columns(path, ()).items()}
+            held = parquet_columns(path, ())
+            held |= {name: held[name].to_pylist() for name in held.keys() & {self.label, self.split}}
         else:
             held = csv_columns(path)
         for name in (self.label, *self.drop):
@@ -48,8 +49,10 @@ class Table(SourceVariant):
         return divided(path, x, _labels(held[self.label], path), held.get(self.split), self.test_fraction)
 
 
-def _numbers(values: list[Any], name: str, path: Path) -> np.ndarray[Any, Any]:
-    """One feature, float32. Raises `BadData` with the first row that holds no number."""
+def _numbers(values: Any, name: str, path: Path) -> np.ndarray[Any, Any]:
+    """One feature, float32, of a list or a pyarrow array. Raises `BadData` with the first row that holds no number."""
+    if not isinstance(values, list):  # numbers without a Python object each, where all are there
+        values = values.to_pylist() if values.null_count else values.to_numpy(zero_copy_only=False)
     try:
         column = np.array(values, dtype=np.float32)
     except (ValueError, TypeError):
