@@ -99,6 +99,17 @@ def test_what_changes_results_changes_ids(tmp_path: Path, change: dict[str, Any]
     assert not {cell.id for cell in own if cell.kind in kinds} & {cell.id for cell in other}
 
 
+def test_sets_made_through_batch_norms_that_held_no_statistics_are_not_found(tmp_path: Path) -> None:
+    """Of matching methods alone, under networks with batch norms alone: everything else keeps the id that it had."""
+    methods = ["random", "dm(steps=2, batch_real=8)", "mtt(steps=1, experts=1, expert_epochs=3, max_start=1, ahead=1)"]
+    for folder, norm, marked in (("plain", "instance", set[str]()), ("normed", "batch", {"dm"})):
+        convnet = f"convnet(width=4, depth=1, norm={norm})/sgd(lr=0.1)/none/constant(steps=2)"
+        source = "digits(train_limit=100)"
+        cells = opened(tmp_path, folder, source=source, methods=methods, distill_configuration=convnet).cells()
+        made = [cell for cell in cells if cell.kind == "distill"]
+        assert {cell.payload["method"].split("(")[0] for cell in made if "statistics" in cell.payload} == marked
+
+
 def test_a_class_with_fewer_images_than_per_class_is_named(tmp_path: Path) -> None:
     write_arrays(tmp_path / "arrays.npz", counts=(20, 9, 20))
     with pytest.raises(BadData, match=r"class '1' of .* has 6 training samples, fewer than per_class = 8. Lower"):

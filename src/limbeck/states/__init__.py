@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -27,6 +27,7 @@ Carry = dict[str, Tensor]
 Experts = Callable[[int], Tensor]
 """The trajectory (checkpoints, p) of the expert with a number."""
 
+STATISTICS_EACH = 16  # samples of each class, at most, whose statistics batch norms hold while a surrogate looks
 STATISTICS_SAMPLES = 8192  # that running statistics are taken over
 STATISTICS_BATCH = 256
 
@@ -57,6 +58,8 @@ class Scene:
 class States(Variant):
     """Settings of a walk through states."""
 
+    looks_on_real: ClassVar[bool] = False
+    """Whether batch norms hold statistics of real samples at every moment (see `on_real`)."""
     trial: ClassVar[Mapping[str, Any]] = {}
     """Settings under which the conformance suite walks, beside those it makes small itself."""
 
@@ -154,3 +157,17 @@ def buffers_on(dynamics: Dynamics, vector: Tensor, data: Samples) -> Buffers:
         for norm, momentum in zip(norms, usual, strict=True):
             norm.momentum = momentum
     return buffers
+
+
+def on_real(scene: Scene, state: State, step: int) -> State:
+    """The state whose batch norms hold the statistics of random real samples, at most 16 of each class.
+
+    Surrogates look in evaluation mode, on few synthetic samples at a time. Zhao et al. 2021 move running statistics
+    towards those of such samples before every update; here they are put in their place, as a network that was never
+    trained has none of its own: without them its maps are not normalised at all.
+    """
+    if not batch_norms(scene.dynamics.network.module):
+        return state
+    generator = stream(scene.seed, "statistics", step)
+    drawn = [own[torch.randperm(len(own), generator=generator)[:STATISTICS_EACH]] for own in scene.members]
+    return replace(state, buffers=buffers_on(scene.dynamics, state.vector, scene.train[torch.cat(drawn)]))

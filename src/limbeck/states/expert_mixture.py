@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from pydantic import Field
 from torch import Tensor
 
-from limbeck.states import Carry, Scene, States
+from limbeck.states import Carry, Scene, States, on_real
 from limbeck.streams import derive, numpy_stream
 from limbeck.surrogates import Moment
 
@@ -18,6 +19,8 @@ class ExpertMixture(States):
     The moment's target is theta_T (Wang et al. 2025).
     """
 
+    looks_on_real: ClassVar[bool] = True
+
     count: int = Field(20, gt=0)
 
     def visit(self, scene: Scene, carry: Carry, step: int, learned: Mapping[str, Tensor]) -> Moment:
@@ -27,5 +30,5 @@ class ExpertMixture(States):
         dynamics = scene.dynamics
         first, last = (trajectory[end].to(dynamics.device, dynamics.dtype) for end in (0, -1))
         share = float(random.random())
-        state = dynamics.restarted(share * first + (1 - share) * last)
+        state = on_real(scene, dynamics.restarted(share * first + (1 - share) * last), step)
         return Moment(dynamics, state, derive(scene.seed, "moment", step), last, learned)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from pydantic import Field
 from torch import Tensor
 
 from limbeck.dynamics import train
 from limbeck.samples import Samples
-from limbeck.states import Carry, Scene, States, carried, restored
+from limbeck.states import Carry, Scene, States, carried, on_real, restored
 from limbeck.streams import derive, numpy_stream
 from limbeck.surrogates import Moment
 
@@ -23,6 +24,8 @@ class RealPath(States):
     2023 (IDM).
     """
 
+    looks_on_real: ClassVar[bool] = True
+
     networks: int = Field(1, gt=0)
     renew: int = Field(100, gt=0)
     trained: int = Field(1, gt=0)
@@ -33,7 +36,7 @@ class RealPath(States):
 
     def visit(self, scene: Scene, carry: Carry, step: int, learned: Mapping[str, Tensor]) -> Moment:
         place = int(numpy_stream(scene.seed, "visited", step).integers(self._length(step)))
-        state = restored(carry, f"{place}.")
+        state = on_real(scene, restored(carry, f"{place}."), step)
         return Moment(scene.dynamics, state, derive(scene.seed, "moment", step), learned=learned)
 
     def advance(self, scene: Scene, carry: Carry, step: int, synthetic: Samples) -> Carry:

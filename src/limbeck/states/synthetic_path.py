@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from pydantic import Field
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from limbeck.dynamics import State, train
 from limbeck.samples import Samples
-from limbeck.states import Carry, Scene, States, carried, restored
+from limbeck.states import Carry, Scene, States, carried, on_real, restored
 from limbeck.streams import derive, stream
 from limbeck.surrogates import Moment
 
@@ -27,6 +28,8 @@ class SyntheticPath(States):
     range over 10 of them (Wang et al. 2022).
     """
 
+    looks_on_real: ClassVar[bool] = True
+
     length: int = Field(10, gt=0)
     epochs: int = Field(50, ge=0)
     outer_range: float = Field(0.0, ge=0)
@@ -36,7 +39,8 @@ class SyntheticPath(States):
         return self._fresh(scene, 0)
 
     def visit(self, scene: Scene, carry: Carry, step: int, learned: Mapping[str, Tensor]) -> Moment:
-        return Moment(scene.dynamics, restored(carry), derive(scene.seed, "moment", step), learned=learned)
+        state = on_real(scene, restored(carry), step)
+        return Moment(scene.dynamics, state, derive(scene.seed, "moment", step), learned=learned)
 
     def advance(self, scene: Scene, carry: Carry, step: int, synthetic: Samples) -> Carry:
         if (step + 1) % self.length == 0:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from limbeck.dynamics import Dynamics
 from limbeck.errors import BadData
-from limbeck.methods import check_applicable
+from limbeck.methods import Matching, check_applicable
+from limbeck.states import batch_norms
 from limbeck.streams import derive
 from limbeck.study.additions import Addition
 from limbeck.study.cells import Cell
@@ -170,7 +171,15 @@ class Grid:
         }
         # Methods whose sets carry no teacher have the ids that they had before there was a choice.
         payload |= {"teachers": list(taught)} if taught else {}
+        # Where networks have batch norms, sets were others before these held the statistics of real samples.
+        walk = method.states(per_class) if isinstance(method, Matching) and self._normed else None
+        payload |= {"statistics": "real"} if walk and walk.looks_on_real else {}
         return Cell("distill", payload, (*walked, *taught), self._distillation_cost(method, per_class))
+
+    @cached_property
+    def _normed(self) -> bool:
+        """Whether sets are distilled with a network that has batch norms."""
+        return bool(batch_norms(Dynamics(self._study.distilled, self._domain).network.module))
 
     def _experts(self, method: Method, per_class: int, experts: dict[str, Cell]) -> tuple[tuple[str, ...], ...]:
         """The ids of the experts that a method walks along and of the further teachers that its sets carry; both are

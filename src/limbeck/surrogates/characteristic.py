@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
+from limbeck.network import copied
 from limbeck.samples import Samples
 from limbeck.streams import stream
 from limbeck.surrogates import Moment, Surrogate, class_losses, real_features
@@ -55,8 +56,10 @@ class Characteristic(Surrogate):
             own, other = features[synthetic.group == label], target[real.group == label]
             total = total + self.distance(functional.normalize(own), functional.normalize(other), chosen)
         if self.calibration:
+            # The statistics of batch norms are the state's own: under a target they are those of the set itself.
+            elsewhere = moment.target is not None
             judge = vector if moment.target is None else moment.target
-            logits = network.logits(judge, state.buffers, synthetic.x)
+            logits = network.logits(judge, copied(state.buffers), synthetic.x, training=elsewhere)
             total = total + self.calibration * class_losses(logits, synthetic)
         return total
 
