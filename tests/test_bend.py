@@ -15,6 +15,7 @@ from scipy.stats import t as student
 from limbeck.laws import ScalingFit, fit_scaling
 from limbeck.laws.bend import BentLaws, decay
 from limbeck.laws.bent_fit import BentFit
+from limbeck.laws.decisions import held_at_zero
 from limbeck.laws.surface import BEND_SD
 from ranges import assert_agree, range_within
 from worlds import KS, Floats, World
@@ -218,3 +219,30 @@ def test_k_in_other_units_only_moves_what_is_foretold() -> None:
     assert other.bend.estimate == pytest.approx(one.bend.estimate, abs=1e-6)
     assert other.gap(7000).high == pytest.approx(one.gap(1000).high, rel=1e-6)
     assert other.required_k(0.14).estimate == pytest.approx(7 * (one.required_k(0.14).estimate or 0), rel=1e-6)
+
+
+def test_where_noise_hides_that_gaps_end_below_zero_the_answer_says_what_it_would_be_if_they_did() -> None:
+    """Floor -.02: the held law's interval can't hold the gap at 2,000, -.007; what the note says instead does."""
+    world, told, inside = World(floor=-0.02, seed_sd=0.012), 0, 0
+    for seed in range(30):
+        k, gap, sets, references = world.draw(seed)
+        found = fit_scaling(k, gap, sets, reference_errors=references)
+        if found.offset:
+            continue
+        (note,) = held_at_zero(found, [0.01], [2000])
+        free = found.unheld
+        assert free is not None
+        told += free.gap(2000).text(2) in note.message
+        inside += free.gap(2000).covers(float(world.gap(2000)))
+        assert not found.foretold.gap(2000).covers(float(world.gap(2000)))
+    assert told >= 25
+    assert inside >= 0.85 * told
+
+
+def test_where_a_floor_is_seen_nothing_is_said_of_zero() -> None:
+    for seed in range(10):
+        k, gap, sets, references = World().draw(seed)
+        found = fit_scaling(k, gap, sets, reference_errors=references)
+        assert held_at_zero(found, [0.15, 0.12], [1000]) == []
+    straight = fit_scaling(k, gap, sets, reference_errors=references, exponent=0.5)
+    assert held_at_zero(straight, [0.01], [2000]) == []

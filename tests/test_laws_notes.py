@@ -94,6 +94,7 @@ REACHED: dict[str, tuple[Callable[[], Rows], dict[str, Any]]] = {
     "no_decay": (lambda: noisy(lambda k: 0.1 + 0.01 * math.log(k)), {}),
     "lack_of_fit": (lambda: noisy(wave), {}),
     "below_reference": (lambda: World(floor=-0.05, set_sd=0.002, seed_sd=0.002, reference_sd=0.001).rows(0), {}),
+    "held_at_zero": (lambda: World(floor=-0.02, set_sd=0.012, seed_sd=0.012).rows(0), {"at": [2000]}),
     "extrapolation": (QUIET.rows_once, {"at": [1e5]}),
     "unreachable": (QUIET.rows_once, {"gaps": [0.01]}),
     "reached_below_smallest_k": (QUIET.rows_once, {"gaps": [0.9]}),

@@ -10,7 +10,7 @@ import numpy as np
 from limbeck.errors import BadData, nearest
 from limbeck.laws.alternatives import compare
 from limbeck.laws.columns import Row
-from limbeck.laws.decisions import Budget, diminishing_k, floor_versus_k, required_k
+from limbeck.laws.decisions import Budget, diminishing_k, floor_versus_k, held_at_zero, required_k
 from limbeck.laws.diagnostics import (
     exponent_statements,
     floor_p_value,
@@ -108,6 +108,7 @@ def _group(group: Group, gaps: list[float], at: list[float], settings: dict[str,
     required = [required_k(fit, gap) for gap in gaps]
     notes = [*group.notes, *fit.notes, *identifiability(fit), *verdicts(fit)]
     notes += [note for one in required for note in one.notes]
+    notes += held_at_zero(fit, gaps, at)
     notes += [_far(k, fit) for k in at if k > 10 * fit.largest_k or 2 * k < fit.smallest_k]
     return {
         **head,

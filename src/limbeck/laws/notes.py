@@ -22,6 +22,7 @@ class Code(StrEnum):
     no_decay = "no_decay"
     lack_of_fit = "lack_of_fit"
     below_reference = "below_reference"
+    held_at_zero = "held_at_zero"
     extrapolation = "extrapolation"
     unreachable = "unreachable"
     reached_below_smallest_k = "reached_below_smallest_k"

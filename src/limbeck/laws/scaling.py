@@ -94,6 +94,13 @@ class ScalingFit:
         change = least_misfit(self.profile, self.level) - least_misfit(self._raised, self.level)
         return 1.0 if tail(max(change, 0.0), self.profile.df) / 2 < BEATEN else 0.0
 
+    @cached_property
+    def unheld(self) -> BentFit | None:
+        """The bent law whose floor may be below zero, where that of `foretold` may not; None where there is none."""
+        if self.foretold is self or self.offset:
+            return None
+        return fit_bent(self._raised, self.level, offset=1.0)
+
     @property
     def raised(self) -> Profile:
         """The profile of gaps with the offset on them."""
@@ -191,7 +198,7 @@ def fit_scaling(
 
     Raises `BadData` for fewer levels than parameters (3; 2 with a fixed exponent) and for numbers that are not finite.
     """
-    reference = _reference(reference_errors)
+    reference = reference_spread(reference_errors)
     levels = level_means(k, gap, set_id, reference=reference, heteroscedastic=heteroscedastic)
     return fit_levels(levels, exponent=exponent, interval=interval, level=level, robust=robust, seed=seed)
 
@@ -238,7 +245,8 @@ def _profile(levels: Levels, df: float, fixed: float | None, level: float) -> Pr
     return Profile(levels, df, 1.0, shift, best, fixed)
 
 
-def _reference(errors: ArrayLike | tuple[float, float] | None) -> tuple[float, float] | None:
+def reference_spread(errors: ArrayLike | tuple[float, float] | None) -> tuple[float, float] | None:
+    """(sd of one reference run, number of runs) of errors, or as it was given; None where it is not known."""
     if errors is None:
         return None
     if isinstance(errors, tuple) and len(errors) == 2:
