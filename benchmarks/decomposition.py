@@ -4,7 +4,7 @@ Digits and Fashion-MNIST, SGD and AdamW. Every step of every run is measured in 
 interpolated. A row is one set under one configuration and seed, appended as it ends: run the same command again to go
 on. A seed is of the set and of the training on it.
 
-    python benchmarks/decomposition.py --collect     rows to docs/results/decomposition.csv (1.4 core-minutes a seed of a perceptron)
+    python benchmarks/decomposition.py --collect     rows to docs/results/decomposition.csv (1.4 core-minutes a perceptron's seed)
     python benchmarks/decomposition.py --write       the page and the figure from the rows (seconds)
 """
 
@@ -223,7 +223,7 @@ def facts() -> dict[str, str]:
         "unmatched": "; ".join(f"{case} ({count})" for case, count in Counter(one["case"] for one in most).items()),
         "first_held": str(sum(map(held, known))),
         "first_count": str(len(known)),
-        "spread": "seeds: " + "; ".join(f"{case} {count}" for case, count in seeds.items()),
+        "spread": "these seeds: " + "; ".join(f"{case} {count}" for case, count in seeds.items()),
         "first_range": f"{min(ratios):.2g} to {max(ratios):.2g} (median {median(ratios):.2g})",
         "slopes": middle(sets, "slope"),
         "paths": "; ".join(f"{case} {written(own, 1, 2)}" for case, own in slopes.items()),
@@ -252,7 +252,8 @@ SAID = """## What was found
 - That either bound foretells anything: mu_t and beta_t are measured along the run that is bounded.
 - k_eff as a count of samples: the identity holds at fixed states, and these are states that a set itself led to.
   Compare k_eff of methods at one k; do not read it as k.
-- How these numbers spread beyond what is shown: {spread}; sets of two methods; Fashion-MNIST with 2000 training samples and a perceptron.
+- Beyond {spread}; sets of two methods; Fashion-MNIST with 2000 training samples
+  and a perceptron.
 
 """
 TEMPLATE = """# How tight are the bounds, and does PL hold where training goes?
