@@ -4,7 +4,7 @@ Digits and Fashion-MNIST, SGD and AdamW. Every step of every run is measured in 
 interpolated. A row is one set under one configuration and seed, appended as it ends: run the same command again to go
 on. A seed is of the set and of the training on it.
 
-    python benchmarks/decomposition.py --collect     rows to docs/results/decomposition.csv (1.4 core-minutes a perceptron's seed)
+    python benchmarks/decomposition.py --collect     rows to docs/results/decomposition.csv (1.4 core-minutes a seed)
     python benchmarks/decomposition.py --write       the page and the figure from the rows (seconds)
 """
 
