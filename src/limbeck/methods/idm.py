@@ -23,7 +23,9 @@ class IDM(Matching):
     synthetic samples' cross-entropy in each class is added, weighed by `calibration` times the network's accuracy on
     the real batch (the paper's weight of 0.5 is on percent; the released code takes its accuracy in training). There
     two networks of the queue are matched on at each step and the set is moved class by class; here one is, and once.
-    Features are DM's flattened map; with `features=map` the last map before pooling, as in the released code.
+    Features are the last map before pooling, as in the released code, to which the weight and `lr_pixels` belong: with
+    DM's `features=pooled` distances are several times smaller. On Fashion-MNIST at 10 a class, one set and 10 s of a
+    core, maps have 77.6 % on validation samples at the paper's rate, pooled ones 74.1, and 77.1 at a tenth of it.
     """
 
     paper: ClassVar[str] = "zhao2023idm"
@@ -31,8 +33,6 @@ class IDM(Matching):
     states_name: ClassVar[str] = "real-path(queue)"
     cost: ClassVar[str] = "as dm with k x factor^2; 20 training steps on real samples"
     trial: ClassVar[Mapping[str, Any]] = {"lr_pixels": 0.01}
-
-    later: ClassVar[frozenset[str]] = Matching.later | {"features"}
 
     steps: int = Field(20000, gt=0)
     lr_pixels: float = Field(0.2, gt=0)
@@ -43,7 +43,7 @@ class IDM(Matching):
     trained: int = Field(2, gt=0)
     passes: int = Field(10, ge=0)
     calibration: float = Field(50.0, ge=0)
-    features: Literal["pooled", "map"] = "pooled"
+    features: Literal["pooled", "map"] = "map"
     revision: Literal[2] = 2  # of the objective: sets made before were of another one (decision 0101)
 
     def surrogate(self) -> Distribution:
