@@ -13,6 +13,7 @@ from scipy.stats import t as student
 
 from limbeck.errors import BadData
 from limbeck.laws import Estimate, ScalingFit, fit_scaling, level_means
+from limbeck.laws.posterior import NO_FLOOR, posterior
 from limbeck.laws.projection import GRID, many, optimum, quadratic
 from ranges import assert_agree, range_within
 from worlds import KS, Floats, World
@@ -278,6 +279,35 @@ def test_the_posterior_of_a_fixed_exponent_is_the_t_interval_of_least_squares() 
     for mine, other in ((bayes.floor, profile.floor), (bayes.amplitude, profile.amplitude)):
         assert mine.low == pytest.approx(other.low, abs=0.12 * other.width)
         assert mine.high == pytest.approx(other.high, abs=0.12 * other.width)
+
+
+def test_the_posterior_is_students_likelihood_summed_over_all_three_parameters() -> None:
+    """Brute force over exponent, floor and amplitude; residuals are written out, level by level."""
+    k, gap, sets, _ = World(floor=0.06).draw(1)
+    found = fit_scaling(k, gap, sets, heteroscedastic=False)
+    drawn = posterior(found.profile, 0.95, 0, draws=100_000)
+    levels, df = found.levels, found.profile.df
+    low, high = found.profile.region(0.999).range_of(lambda exponent, floor, amplitude: floor)
+    floors = np.append(0.0, low + (high - low) * (np.arange(96) + 0.5) / 96)
+    prior = np.append(NO_FLOOR, np.full(96, (1 - NO_FLOOR) / 96))
+    amplitudes = np.linspace(0, 1.2, 241)
+    misfit = np.stack(
+        [
+            sum(
+                (mean - floors[:, None] - amplitudes * (k / levels.k[0]) ** -exponent) ** 2 / variance
+                for k, mean, variance in zip(levels.k, levels.mean, levels.variance, strict=True)
+            )
+            for exponent in GRID
+        ]
+    )  # (exponents, floors, amplitudes)
+    weight = (1 + (misfit - misfit.min()) / df) ** (-(df + 1) / 2) * prior[:, None]
+    weight /= weight.sum()
+    of_floors = weight.sum((0, 2))
+    assert np.mean(drawn.floor == 0) == pytest.approx(of_floors[0], abs=0.005)
+    assert drawn.exponent.mean() == pytest.approx(float(weight.sum((1, 2)) @ GRID), abs=0.01)
+    for share in (0.025, 0.5, 0.975):
+        expected = floors[np.searchsorted(np.cumsum(of_floors), share)]
+        assert np.quantile(drawn.floor, share) == pytest.approx(expected, abs=2 * (high - low) / 96)
 
 
 def test_the_posterior_allows_that_there_is_no_floor() -> None:

@@ -22,8 +22,9 @@ _FLOORS = 96
 def posterior(profile: Profile, level: float, seed: int, draws: int = DRAWS) -> Region:
     """Draws of the posterior, whose quantiles are the intervals.
 
-    `p(alpha, f) ~ prior (1 + (Q - Q_min) / df)^(-(df + 1) / 2) Phi(a sqrt(m11)) / sqrt(m11)`, Q being least over a at
-    its optimum a; then a itself from a normal with the precision m11, above 0.
+    `p(alpha, f) ~ prior (1 + rise / df)^(-df / 2) Phi(a sqrt(m11) / s) / sqrt(m11)`, rise = Q - Q_min with Q least over
+    a, at its optimum, and s^2 = (df + rise) / (df + 1) the noise that so much misfit speaks for: Student's likelihood
+    with a integrated out. Then a itself from a normal of precision m11 / s^2, above 0.
     """
     random = numpy_stream(seed, "posterior")
     grid = GRID if profile.fixed_exponent is None else np.array([profile.fixed_exponent])
