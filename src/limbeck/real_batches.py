@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from limbeck.samples import Samples
-from limbeck.states import Scene
+from limbeck.states import Scene, on_real
 from limbeck.streams import derive, stream
 
 POOL = 1024  # samples of a class that are clustered: a random part of a larger class stands for it
@@ -36,7 +36,7 @@ def representative_batch(scene: Scene, batch: int, step: int, every: int) -> Sam
 @lru_cache(maxsize=1)
 def _representatives(scene: Scene, batch: int, window: int) -> Tensor:
     dynamics = scene.dynamics
-    state = dynamics.initial(derive(scene.seed, "representative", window))
+    state = on_real(scene, dynamics.initial(derive(scene.seed, "representative", window)), window)
     generator = stream(scene.seed, "pool", window)
     chosen = []
     for label, own in enumerate(scene.members):
