@@ -6,7 +6,10 @@ import math
 from collections import defaultdict
 from typing import Any
 
+from scipy.stats import ttest_1samp
+
 from interchange import CASES, KEPT, RESULTS, SHARES, Case
+from limbeck.laws import holm
 from page import mean, mean_over_sets, panels, save, table, written
 
 
@@ -80,15 +83,19 @@ def carried(name: str, found: dict[str, Any]) -> str:
 
 
 def robust_sentence(found: dict[str, dict[str, Any]]) -> str:
-    """Is trajectory matching less robust than distribution matching? In words, from the intervals."""
-    said = []
+    """Is trajectory matching less robust than distribution matching? In words, p of all comparisons by Holm."""
+    names, pairs = [], []
     for name, one in found.items():
         lost = breadths(one, CASES[name])
-        for what in CASES[name].away:
-            more = mean_over_sets(paired(lost, "mtt", "dm", what))
-            sure = "less robust" if (more.low or 0) > 0 else "more robust" if (more.high or 0) < 0 else "not told apart"
-            said.append(f"{what} ({name}): {written(more, 1, 2)} points, {sure}")
-    return "; ".join(said)
+        names += [f"{what} ({name})" for what in CASES[name].away]
+        pairs += [paired(lost, "mtt", "dm", what) for what in CASES[name].away]
+    adjusted = holm([ttest_1samp(own, 0.0).pvalue for own in pairs])
+    said = []
+    for name, own, p in zip(names, pairs, adjusted, strict=True):
+        more = mean_over_sets(own)
+        sure = "not told apart" if p >= 0.05 else "less robust" if (more.estimate or 0) > 0 else "more robust"
+        said.append(f"{name}: {written(more, 1, 2)} points, {sure} (p = {p:.2g})")
+    return f"{'; '.join(said)}. Intervals are of each comparison alone; p is adjusted for all {len(pairs)} by Holm"
 
 
 def declines(found: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ import pytest
 from scipy.stats import linregress, spearmanr, ttest_1samp, ttest_ind, tukey_hsd
 
 from limbeck.errors import BadData
+from limbeck.laws import holm
 from limbeck.laws.guidance import guidance
 from limbeck.laws.interchange import (
     ancova,
@@ -185,8 +186,10 @@ def test_transfer_loss_is_welch_over_sets() -> None:
                 method.append(name)
                 home.append(at_home)
                 cluster.append(f"{name}{place}")
-    found = transfer_loss(gap, method, home, cluster, "a", "b")
-    oracle = ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
+    found, p = transfer_loss(gap, method, home, cluster, "a", "b")
+    test = ttest_ind(first, second, equal_var=False)
+    assert p == pytest.approx(test.pvalue)
+    oracle = test.confidence_interval(0.95)
     assert (found.low, found.high) == pytest.approx((oracle.low, oracle.high), rel=1e-9)
     with pytest.raises(BadData, match="two or more sets"):
         transfer_loss(gap[:3], method[:3], home[:3], cluster[:3], "a", "b")
@@ -268,6 +271,15 @@ def test_the_answer_about_surrogates_is_whole_plain_and_refuses_what_rows_can_no
     assert "three or more numbers of distillation steps" in falls["dm", 50]["refusal"]
     (pair,) = found["transfer"]
     assert pair["low"] < 0 < pair["high"]
+    assert pair["p"] > 0.05
+    loud = [row | {"gap": row["gap"] + (0.5 if row["configuration"] != "home" and row["method"] == "dm" else 0.0)}
+            for row in rows] + [row | {"method": "dc"} for row in rows if row["method"] == "random"]  # fmt: skip
+    pairs = interchange_answer(loud)["transfer"]
+    column = _columns(loud)
+    alone = [transfer_loss(*(column[name] for name in ("gap", "method", "home", "cluster")), one["first"],
+                           one["second"])[1] for one in pairs]  # fmt: skip
+    assert [one["p"] for one in pairs] == pytest.approx(holm(alone))
+    assert len(pairs) == 3
     same = ancova(*(_columns(rows)[name] for name in ("x", "gap", "method", "block", "cluster")))
     assert found["interchange"]["equal_slopes"]["p"] == pytest.approx(same.equal_slopes[1])
     assert found["interchange"]["interchangeable"] == same.interchangeable

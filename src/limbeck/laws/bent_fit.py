@@ -1,7 +1,7 @@
 """Gaps and required k that allow for a law which is not quite a power: what predictions are read from.
 
 The exponent of real networks is no constant: foretold by straight laws from the smaller k, the gap at the largest one
-was outside of its 95 % interval in 41 of 160 laws, and below it each time (`docs/results/bend.md`). So the exponent may
+was outside of its 95 % interval in 44 of 176 laws, and below it each time (`docs/results/bend.md`). So the exponent may
 change by `beta` a decade of k (`bend.py`), with a normal prior of mean 0 and sd `BEND_SD`: within the k measured the
 data decide, beyond them the doubt grows with the square of the distance in decades. Intervals are profile sets over
 (alpha, beta, f, a) of the misfit in `surface.py`.

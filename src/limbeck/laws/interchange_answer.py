@@ -13,6 +13,7 @@ from limbeck.laws.columns import finite
 from limbeck.laws.estimate import Estimate
 from limbeck.laws.guidance import DISTINCT, Line, guidance
 from limbeck.laws.interchange import Ancova, ancova, leave_one_method_out, partial_rank_correlation
+from limbeck.laws.multiplicity import holm
 from limbeck.laws.surrogates import decline, transfer_loss
 
 NEEDED = ("method", "k", "set", "configuration", "home", "steps", "discrepancy", "gap", "seconds")
@@ -112,15 +113,19 @@ def _left_out(column: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _transfer(column: Mapping[str, Any], methods: Sequence[str]) -> list[dict[str, Any]]:
-    """How much more of a gap each method has away from home than each other; pairs that can't be told are missing."""
-    found = []
+    """How much more of a gap each method has away from home than each other.
+
+    p is adjusted by Holm over all pairs; those that can't be told are missing.
+    """
+    found, tests = [], []
     for first, second in combinations(methods, 2):
         try:
-            value = transfer_loss(column["gap"], column["method"], column["home"], column["cluster"], first, second)
+            value, p = transfer_loss(column["gap"], column["method"], column["home"], column["cluster"], first, second)
         except BadData:
             continue
         found.append({"first": first, "second": second, **value.to_dict()})
-    return found
+        tests.append(p)
+    return [one | {"p": float(p)} for one, p in zip(found, holm(tests) if tests else [], strict=True)]
 
 
 def _decline(rows: Sequence[Mapping[str, Any]], method: str, k: int) -> dict[str, Any]:

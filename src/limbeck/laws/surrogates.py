@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.stats import t as student
 
 from limbeck.errors import BadData
 from limbeck.laws.estimate import Estimate
@@ -82,11 +83,11 @@ def _exponential(steps: Floats, values: Floats) -> tuple[float, float, float]:
 
 def transfer_loss(
     gap: ArrayLike, method: Sequence[str], home: Sequence[bool], cluster: Sequence[object], first: str, second: str
-) -> Estimate:
+) -> tuple[Estimate, float]:
     """How much more of a gap `first` has away from home than `second`: (away - home) of one less that of the other.
 
     Positive where `first` is the less robust. Each set gives one number, its mean gap under other configurations less
-    that under the one it was distilled with; the interval is Welch's, over sets.
+    that under the one it was distilled with; the interval and the p of no difference are Welch's, over sets.
     """
     y, at_home = np.asarray(gap, np.float64), np.asarray(home, bool)
     labels = np.array([str(one) for one in cluster])
@@ -104,4 +105,5 @@ def transfer_loss(
     value, se = float(a.mean() - b.mean()), math.sqrt(va + vb)
     df = (va + vb) ** 2 / (va**2 / (len(a) - 1) + vb**2 / (len(b) - 1)) if se > 0 else len(a) + len(b) - 2
     half = t_quantile(0.95, df) * se
-    return Estimate.of(value, value - half, value + half)
+    p = float(2 * student.sf(abs(value) / se, df)) if se > 0 else float(value == 0)
+    return Estimate.of(value, value - half, value + half), p
