@@ -8,7 +8,7 @@ from typing import Any
 
 from scipy.stats import ttest_1samp
 
-from interchange import CASES, KEPT, RESULTS, SHARES, Case
+from interchange_rows import CASES, KEPT, RESULTS, SHARES, Case
 from limbeck.laws import holm
 from page import mean, mean_over_sets, panels, save, table, written
 
