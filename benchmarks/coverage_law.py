@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from limbeck.laws.coverage import Pool, fit_coverage, line, own_floors
+from limbeck.laws.coverage import fit_coverage
+from limbeck.laws.coverage_pool import Pool, line, own_floors
 from limbeck.laws.covers import cover, farthest_order, greedy_cover, packing
 from limbeck.laws.needs import family_needs, needs_against, slopes_apart
 from limbeck.laws.nulls import worst_of_noise

@@ -22,8 +22,10 @@ from command import Command
 from limbeck.errors import BadData, BadSetting
 from limbeck.findings import coverage
 from limbeck.laws.censored import censored_fit, growth
-from limbeck.laws.coverage import Pool, fit_coverage, greedy_entropy, own_floors, permutation_p
+from limbeck.laws.coverage import fit_coverage
 from limbeck.laws.coverage_answer import coverage_answer
+from limbeck.laws.coverage_inference import permutation_p
+from limbeck.laws.coverage_pool import Pool, greedy_entropy, own_floors
 from limbeck.laws.covers import cover
 from limbeck.laws.curves import fit_curves
 from limbeck.laws.diversity import (

@@ -5,74 +5,33 @@
 where c0 is there for a family of one (H = 0) and floors belong to configurations: one that never trains well has a
 floor of its own, which no k removes and which says nothing about coverage. So the law is fitted to the worst excess
 over own floors, with the worst gap itself and the configuration that sets it beside.
-
-Families share configurations, so residuals depend on each other and no p-value of least squares holds. Inference is by
-permuting the configurations' labels in the matrix of distances, which keeps the size of every family and hence tests
-diversity beyond log M, and by a jackknife that leaves out one group of near-duplicates at a time.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from limbeck.errors import BadData
-from limbeck.laws.covers import EXACT_LIMIT, Floats, Integers, cover, greedy_counts, greedy_cover
-from limbeck.laws.curves import Curves, fit_curves
-from limbeck.laws.diversity import gaussian_width, vendi_number
+from limbeck.laws.coverage_inference import held_out, jackknife, permutation_p
+from limbeck.laws.coverage_pool import (
+    Floors,
+    Pool,
+    amplitudes,
+    diversities,
+    excess_amplitudes,
+    greedy_entropy,
+    line,
+    own_floors,
+)
+from limbeck.laws.covers import Floats
 from limbeck.laws.estimate import Estimate
-from limbeck.laws.subfamilies import Family, masks, stratified
-from limbeck.laws.worst import Runs, Worst, worst_gaps
-from limbeck.streams import numpy_stream
+from limbeck.laws.worst import Worst, worst_gaps
 
 MEASURES = ("log M", "H", "log Vendi", "width^2")
-WIDTH_DRAWS = 1000
-HALVINGS = 6
-
-
-@dataclass(frozen=True)
-class Pool:
-    """A pool of configurations: its runs, its distances, and families of it."""
-
-    runs: Runs
-    distances: Floats  # (configurations, configurations), rows as in `runs`
-    families: tuple[Family, ...]
-    radius: float
-
-    @property
-    def masks(self) -> NDArray[np.bool_]:
-        return masks(self.families, len(self.runs.names))
-
-    def without(self, gone: Sequence[int]) -> Pool:
-        """The pool with some configurations taken out of every family; families of fewer than two members go."""
-        left = [Family(one.name, tuple(m for m in one.members if m not in gone)) for one in self.families]
-        return replace(self, families=tuple(one for one in left if one.size > 1))
-
-
-@dataclass(frozen=True)
-class Floors:
-    """The scaling law of every configuration with one exponent for all: floors, and what they are weighted by."""
-
-    curves: Curves
-    weights: Floats  # (levels,) inverse variances of the gaps
-
-    @property
-    def exponent(self) -> float:
-        return float(self.curves.exponent[0])
-
-
-def own_floors(runs: Runs, exponent: float | None = None) -> Floors:
-    """Floors of all configurations, by least squares with one exponent for all, free where it is not given."""
-    gap = runs.gap
-    spread = gap.var(2, ddof=1).mean(0) / gap.shape[2] if gap.shape[2] > 1 else np.zeros(len(runs.k))
-    variance = np.maximum(spread, runs.mean_variance)
-    weights = 1 / np.maximum(variance, max(1e-3 * float(variance.max()), 1e-12))
-    return Floors(fit_curves(gap.mean(2), runs.k, weights, exponent=exponent, common=True), weights)
 
 
 @dataclass(frozen=True)
@@ -111,19 +70,6 @@ class CoverageFit:
     split_slope: float
 
 
-def diversities(
-    distances: Floats, families: Sequence[Family], radius: float, *, exact: bool = True
-) -> dict[str, Floats]:
-    """Four measures of every family: log M, H(radius) by smallest or greedy covers, log Vendi number, squared width."""
-    blocks = [distances[np.ix_(one.members, one.members)] for one in families]
-    return {
-        "log M": np.log([float(one.size) for one in families]),
-        "H": np.array([cover(block, radius, exact_limit=EXACT_LIMIT if exact else 0).entropy for block in blocks]),
-        "log Vendi": np.log([vendi_number(block) for block in blocks]),
-        "width^2": np.array([gaussian_width(block, draws=WIDTH_DRAWS) ** 2 for block in blocks]),
-    }
-
-
 def fit_coverage(
     pool: Pool,
     *,
@@ -147,8 +93,8 @@ def fit_coverage(
     excess = worst_gaps(pool.runs, pool.masks, floors=own)
     amplitude = amplitudes(excess.mean, pool.runs.k, floors.weights, alpha)
     measured = diversities(pool.distances, pool.families, pool.radius)
-    held_out = _held_out(pool, floors, seed) if halves else {}
-    fits = tuple(_measure_fit(name, pool, floors, amplitude, measured[name], held_out.get(name)) for name in MEASURES)
+    elsewhere = held_out(pool, floors, seed) if halves else {}
+    fits = tuple(_measure_fit(name, pool, floors, amplitude, measured[name], elsewhere.get(name)) for name in MEASURES)
     c0, c1 = line(np.sqrt(measured["H"]), amplitude)
     predicted = (c0 + c1 * np.sqrt(measured["H"]))[:, None] * pool.runs.k**-alpha
     p = permutation_p(pool, amplitude, permutations=permutations, seed=seed)
@@ -173,61 +119,6 @@ def fit_coverage(
     )
 
 
-def amplitudes(excess: Floats, k: Floats, weights: Floats, exponent: float) -> Floats:
-    """The s of `excess(k) = s k^-alpha` for each family (families, levels), by weighted least squares through 0."""
-    x = k**-exponent
-    return np.asarray((excess * weights) @ x / (weights @ x**2))
-
-
-def permutation_p(pool: Pool, amplitude: Floats, *, permutations: int = 499, seed: int = 0) -> float:
-    """How often distances with permuted labels explain amplitudes beyond log M as well as the true ones.
-
-    The statistic is the partial correlation of the amplitude with sqrt(H) given sqrt(log M), H by greedy covers, one
-    value a family; families keep their members, only the distances between them are another's.
-    """
-    sizes = np.array([one.size for one in pool.families])
-    random = numpy_stream(seed, "coverage permutations")
-    m = len(pool.distances)
-    orders = np.stack([np.arange(m), *(random.permutation(m) for _ in range(permutations))])  # (1 + permutations, m)
-    entropy = np.empty((len(orders), len(sizes)))
-    for size in np.unique(sizes):
-        rows = np.flatnonzero(sizes == size)
-        members = np.array([pool.families[row].members for row in rows])  # (families, size)
-        moved = orders[:, members].reshape(-1, size)
-        counts = _counts(pool.distances, moved, pool.radius)
-        entropy[:, rows] = np.log(counts).reshape(len(orders), len(rows))
-    control = np.stack([np.ones(len(sizes)), np.sqrt(np.log(sizes))], 1)
-    projector = np.eye(len(sizes)) - control @ np.linalg.pinv(control)
-    y = projector @ amplitude
-    x = np.sqrt(entropy) @ projector
-    length = np.sqrt((x**2).sum(1))
-    found = np.where(length > 1e-9, x @ y / np.maximum(length, 1e-9), 0.0)
-    return float((1 + np.sum(found[1:] >= found[0] - 1e-12)) / (1 + permutations))
-
-
-def _counts(distances: Floats, members: Integers, radius: float, chunk: int = 4000) -> Integers:
-    parts = [greedy_counts(distances, members[i : i + chunk], radius) for i in range(0, len(members), chunk)]
-    return np.concatenate([np.asarray(part) for part in parts])
-
-
-def jackknife(pool: Pool, statistic: Callable[[Pool], float]) -> tuple[float, int]:
-    """Standard error of a statistic of the pool, leaving out one group of near-duplicates at a time, and the groups.
-
-    Groups are the members nearest to each centre of a cover at the pool's radius: leaving out single configurations
-    would leave their duplicates in, and understate the error.
-    """
-    centres = greedy_cover(pool.distances, pool.radius)
-    group = np.argmin(pool.distances[centres], axis=0)
-    values = []
-    for label in range(len(centres)):
-        left = pool.without(np.flatnonzero(group == label).tolist())
-        if len(left.families) >= 4:
-            values.append(statistic(left))
-    kept = np.array([value for value in values if math.isfinite(value)])
-    n = len(kept)
-    return (float(np.sqrt((n - 1) / n * np.sum((kept - kept.mean()) ** 2))), n) if n > 2 else (math.nan, n)
-
-
 def _measure_fit(
     name: str, pool: Pool, floors: Floors, amplitude: Floats, values: Floats, held_out: float | None
 ) -> MeasureFit:
@@ -244,61 +135,6 @@ def _measure_fit(
     error, _ = jackknife(pool, slope) if name in ("log M", "H") else (math.nan, 0)
     interval = Estimate.of(c1, c1 - 1.96 * error, c1 + 1.96 * error)
     return MeasureFit(name, c0, interval, _explained(amplitude, c0 + c1 * x), aicc, held_out)
-
-
-def greedy_entropy(pool: Pool) -> Floats:
-    """H of every family by greedy covers, all families of one size at once: (families,)."""
-    sizes = np.array([one.size for one in pool.families])
-    entropy = np.empty(len(sizes))
-    for size in np.unique(sizes):
-        rows = np.flatnonzero(sizes == size)
-        members = np.array([pool.families[row].members for row in rows])
-        entropy[rows] = np.log(_counts(pool.distances, members, pool.radius))
-    return entropy
-
-
-def excess_amplitudes(pool: Pool, floors: Floors) -> Floats:
-    """The amplitude of every family's worst excess over own floors: (families,)."""
-    excess = worst_gaps(pool.runs, pool.masks, floors=floors.curves.floor)
-    return amplitudes(excess.mean, pool.runs.k, floors.weights, floors.exponent)
-
-
-def _held_out(pool: Pool, floors: Floors, seed: int) -> dict[str, float]:
-    """Predictive R2 of each measure: the line of families of one random half of the pool, on those of the other half.
-
-    The baseline is the mean amplitude of the half that the line was fitted to; the median over halvings. Empty for
-    fewer than 16 configurations.
-    """
-    m = len(pool.distances)
-    if m < 16:
-        return {}
-    random = numpy_stream(seed, "coverage halves")
-    scores: dict[str, list[float]] = {name: [] for name in MEASURES}
-    for turn in range(HALVINGS):
-        order = random.permutation(m)
-        halves = []
-        for half in (order[: m // 2], order[m // 2 :]):
-            block = pool.distances[np.ix_(half, half)]
-            sizes = sorted({2, 4, m // 4, m // 2 - 1})
-            drawn = stratified(block, sizes, each=8, radius=pool.radius, seed=seed + turn)
-            there = tuple(Family(one.name, tuple(int(half[i]) for i in one.members)) for one in drawn)
-            own = replace(pool, families=there)
-            measured = diversities(pool.distances, there, pool.radius, exact=False)
-            halves.append((measured, excess_amplitudes(own, floors)))
-        for (x, y), (x_out, y_out) in (halves, halves[::-1]):
-            for name, found in scores.items():
-                c0, c1 = line(np.sqrt(x[name]), y)
-                misfit = np.sum((y_out - c0 - c1 * np.sqrt(x_out[name])) ** 2)
-                found.append(float(1 - misfit / np.sum((y_out - y.mean()) ** 2)))
-    return {name: float(np.median(found)) for name, found in scores.items()}
-
-
-def line(x: Floats, y: Floats) -> tuple[float, float]:
-    """Intercept and slope of least squares; a flat line where x does not vary."""
-    centred = x - x.mean()
-    squares = float(centred @ centred)
-    slope = float(centred @ y) / squares if squares > 1e-12 else 0.0
-    return float(y.mean() - slope * x.mean()), slope
 
 
 def _explained(y: Floats, predicted: Floats) -> float:

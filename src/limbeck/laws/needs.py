@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from limbeck.laws.bent_curves import fit_bent_curves
 from limbeck.laws.censored import Growth, growth
-from limbeck.laws.coverage import Floors, Pool, greedy_entropy, jackknife
+from limbeck.laws.coverage_inference import jackknife
+from limbeck.laws.coverage_pool import Floors, Pool, greedy_entropy
 from limbeck.laws.covers import Floats
 from limbeck.laws.decisions import REACH
 from limbeck.laws.levels import level_means
