@@ -12,6 +12,7 @@ import numpy as np
 from limbeck.errors import BadData
 from limbeck.laws.bent_fit import BentFit
 from limbeck.laws.estimate import Estimate
+from limbeck.laws.levels import Floats
 from limbeck.laws.notes import Code, Note
 from limbeck.laws.scaling import ScalingFit
 
@@ -144,13 +145,17 @@ def floor_versus_k(fit: ScalingFit, k: float, share: float = 0.1) -> FloorVersus
 
 def _straight_gains(fit: ScalingFit, ratio: float, share: float) -> tuple[Estimate, Estimate, Estimate]:
     """`share f`, `a (ratio^-alpha - (2 ratio)^-alpha)`, and the first less the second."""
-    return (
-        fit.estimate_of(lambda exponent, floor, amplitude: share * floor),
-        fit.estimate_of(lambda exponent, floor, amplitude: amplitude * ratio**-exponent * (1 - 2.0**-exponent)),
-        fit.estimate_of(
-            lambda exponent, floor, amplitude: share * floor - amplitude * ratio**-exponent * (1 - 2.0**-exponent)
-        ),
-    )
+
+    def floor_gain(exponent: Floats, floor: Floats, amplitude: Floats) -> Floats:
+        return share * floor
+
+    def k_gain(exponent: Floats, floor: Floats, amplitude: Floats) -> Floats:
+        return amplitude * ratio**-exponent * (1 - 2.0**-exponent)
+
+    def difference(exponent: Floats, floor: Floats, amplitude: Floats) -> Floats:
+        return floor_gain(exponent, floor, amplitude) - k_gain(exponent, floor, amplitude)
+
+    return fit.estimate_of(floor_gain), fit.estimate_of(k_gain), fit.estimate_of(difference)
 
 
 @dataclass(frozen=True)
