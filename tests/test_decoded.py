@@ -21,8 +21,8 @@ from limbeck.sources import Source, load_source
 from limbeck.streams import stream
 from limbeck.synthetic import SyntheticSet
 from limbeck.testing.blobs import blobs
-from limbeck.testing.methods import tiny
 from limbeck.testing.parameterizations import PROMISES, folds_back_what_it_unfolds
+from limbeck.testing.trials import tiny
 
 diffusers = pytest.importorskip("diffusers", reason="diffusers is not installed")
 CONVNET = "convnet(width=4, depth=1)/sgd(lr=0.05)/none/constant(steps=2, batch=16)"

@@ -20,7 +20,7 @@ from limbeck.surrogates import Moment
 from limbeck.surrogates.distribution import Distribution
 from limbeck.task import Task
 from limbeck.testing.blobs import blobs
-from limbeck.testing.methods import tiny
+from limbeck.testing.trials import tiny
 
 CONVNET = "convnet(width=4, depth=1, norm=none)/sgd(lr=0.1)/none/constant(batch=64)"
 IMAGES = Domain((1, 6, 6), 3)

@@ -15,7 +15,8 @@ from limbeck.cli import app
 from limbeck.memory import peak_memory
 from limbeck.runners import forecast_study, run_study
 from limbeck.study import Cell, Order, Study, StudyFolder, StudyForecast, status
-from limbeck.study.forecast import _drawn_out, _elapsed, group_of
+from limbeck.study.forecast import _elapsed, group_of
+from limbeck.study.measuring import drawn_out
 
 TEXT = """
 name = "foretold"
@@ -100,7 +101,7 @@ def test_a_training_is_drawn_out_exactly_where_its_time_is_a_line(monkeypatch: p
 
     monkeypatch.setattr(time, "process_time", lambda: clock[0])
     for steps in (1, 2, 1000):
-        assert _drawn_out(f"mlp/sgd/cosine(steps={steps})", train) == pytest.approx(0.125 + 0.0625 * steps)
+        assert drawn_out(f"mlp/sgd/cosine(steps={steps})", train) == pytest.approx(0.125 + 0.0625 * steps)
     assert clock[0] < 20, "a thousand steps were not run"
 
 

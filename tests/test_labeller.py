@@ -35,7 +35,7 @@ from limbeck.study import StudyFolder
 from limbeck.study.work import load_set, run_cell
 from limbeck.synthetic import SyntheticSet
 from limbeck.testing.blobs import blobs
-from limbeck.testing.methods import tiny
+from limbeck.testing.trials import tiny
 from limbeck.unrolling import unroll
 from limbeck.variants import make
 from little import opened

@@ -17,7 +17,7 @@ from limbeck.parameterizations.latent import Latent
 from limbeck.sources import load_source
 from limbeck.synthetic import SyntheticSet
 from limbeck.testing.blobs import blobs
-from limbeck.testing.methods import tiny, tried, usual
+from limbeck.testing.trials import tiny, tried, usual
 from limbeck.variants import find, make, members
 
 CONVNET = "convnet(width=4, depth=1)/sgd(lr=0.05)/none/constant(steps=2, batch=16)"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from limbeck.study import Study, StudyFolder, run_cell, table
-from limbeck.testing.methods import TINY
+from limbeck.testing.trials import TINY
 
 STUDIES = sorted((Path(__file__).parents[1] / "studies" / "published").glob("*.toml"))
 SMALL = {**TINY, "experts": 1, "expert_epochs": 3, "max_start": 1, "steps": 2, "batch_real": 4, "epochs": 1}

@@ -14,7 +14,7 @@ import torch
 from limbeck.distillation import distill
 from limbeck.evaluation import evaluate
 from limbeck.sources import Source, load_source
-from limbeck.testing.methods import tiny
+from limbeck.testing.trials import tiny
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "text_newsgroups.py"
 WORDS = {"space": "orbit moon rocket launch shuttle", "hockey": "puck goal ice team skate"}

@@ -206,7 +206,8 @@ class Grid:
         if steps == 0:
             return SELECTION_COST
         forward = self._study.distilled.architecture.flops(self._domain)
-        batch = len(self._facts.counts) * (2 * per_class + getattr(method, "batch_real", 0))
+        real = method.batch_real if isinstance(method, Matching) else 0
+        batch = len(self._facts.counts) * (2 * per_class + real)
         validation = self._training_cost(self._study.distilled, per_class * len(self._facts.counts))
         return 3.0 * float(steps * forward * batch) + budget.candidates * validation
 

@@ -1,7 +1,8 @@
 """Conformance suites: what every member of a family promises, as functions that any test runner can call.
 
-Each module holds the `PROMISES` of one family; a promise takes a member's name and raises `AssertionError` where it is
-broken. limbeck's own tests run them over its folders; a package that adds a member by an entry point does the same:
+A module named after a family holds its `PROMISES`; a promise takes a member's name and raises `AssertionError` where
+it is broken. limbeck's own tests run them over its folders; a package that adds a member by an entry point does the
+same:
 
     import pytest
     from limbeck.testing.methods import PROMISES

@@ -1,105 +1,39 @@
-"""What every method promises, tried in a second on generated blobs and on the digits.
-
-A method is tried with few and small settings: `TINY` where it has settings of these names, then its own `trial`.
-"""
+"""What every method promises, tried on generated blobs and on the digits."""
 
 from __future__ import annotations
 
 import random
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from limbeck.configuration import Configuration
 from limbeck.distillation import Progress, distill
-from limbeck.dynamics import Dynamics
-from limbeck.errors import BadData, BadSetting, Interrupted, LimbeckError, NotApplicable
+from limbeck.errors import BadData, Interrupted, NotApplicable
 from limbeck.methods import Matching, Method
 from limbeck.samples import Samples
-from limbeck.sources import Source, load_source
-from limbeck.states import Scene
-from limbeck.states.experts import train_expert
-from limbeck.streams import derive
+from limbeck.sources import load_source
 from limbeck.synthetic import SyntheticSet
 from limbeck.testing.blobs import blobs
+from limbeck.testing.trials import (
+    CLASSES,
+    FOR_IMAGES,
+    at_both_ends,
+    labellings,
+    made_or_refused,
+    tiny,
+    tried,
+    usual,
+    vectors,
+)
 from limbeck.variants import find, make, members
 
-TINY: dict[str, Any] = {
-    "steps": 3,
-    "batch_real": 8,
-    "batch_synthetic": 8,
-    "length": 2,
-    "epochs": 1,
-    "experts": 2,
-    "expert_epochs": 3,
-    "ahead": 1,
-    "max_start": 2,
-    "synthetic_steps": 2,
-    "window": 2,
-    "teacher_epochs": 1,
-    "networks": 2,
-    "renew": 2,
-    "passes": 1,
-    "frequencies": 32,
-}
-CONVNET = "convnet(width=4, depth=1)/sgd(lr=0.05)/none/constant(steps=2, batch=16)"
-FOR_IMAGES = [CONVNET, CONVNET.replace("depth=1", "depth=1, norm=batch")]
-FOR_VECTORS = [f"mlp(width=8{norm})/sgd(lr=0.05)/none/constant(steps=2, batch=16)" for norm in ("", ", norm=batch")]
 DIGITS = "digits(train_limit=300)"
-CLASSES = 3
-
-
-def tiny(name: str, **settings: Any) -> Method:
-    """The method with settings small enough to try it."""
-    variant = find("methods", name)
-    assert issubclass(variant, Method)
-    chosen = {key: value for key, value in TINY.items() if key in variant.model_fields}
-    return variant.model_validate({**chosen, **variant.trial, **settings})
-
-
-def tried(name: str, source: Source, per_class: int = 2, **options: Any) -> SyntheticSet:
-    """A distillation with tiny settings, under the first small configuration that the method takes.
-
-    Raises `NotApplicable` where it takes none.
-    """
-    method = options.pop("method", None) or tiny(name)
-    refusals = []
-    for configuration in FOR_IMAGES if source.domain.is_image else FOR_VECTORS:
-        try:
-            return distill(source, method, configuration, per_class, **{"candidates": 1, **options})
-        except NotApplicable as refusal:
-            refusals.append(refusal)
-    raise refusals[0]
-
-
-@cache
-def usual(name: str) -> Source:
-    """Small images; vectors for a method that takes only these."""
-    for source in (_images(), _vectors()):
-        try:
-            tried(name, source)
-        except NotApplicable:
-            continue
-        return source
-    raise AssertionError(f"{name} runs neither on small images nor on vectors")
-
-
-@cache
-def _images() -> Source:
-    return blobs((1, 8, 8), [24] * CLASSES)
-
-
-@cache
-def _vectors() -> Source:
-    return blobs((12,), [24] * CLASSES)
 
 
 def resumes_exactly(name: str) -> None:
@@ -157,7 +91,7 @@ def takes_unequal_classes(name: str) -> None:
     shape = usual(name).domain.shape
     source = blobs(shape, [36, 14, 8])
     for per_class in (1, min(source.class_counts())):
-        made, refusal = _made_or_refused(BadData, name, source, per_class)
+        made, refusal = made_or_refused(BadData, name, source, per_class)
         if made is not None:
             assert torch.bincount(made.group).tolist() == [per_class] * CLASSES
         else:
@@ -174,58 +108,32 @@ def takes_colour(name: str) -> None:
 
 def takes_vectors_or_says_who_does(name: str) -> None:
     """Feature vectors, or a refusal that names methods that take them."""
-    made, refusal = _made_or_refused(NotApplicable, name, _vectors(), 2)
+    made, refusal = made_or_refused(NotApplicable, name, vectors(), 2)
     if made is not None:
         assert made.samples().x.shape[1:] == (12,)
         assert torch.isfinite(made.samples().x).all()
         written_out = make("methods", tiny(name).full_spec)  # as the cells of a study have it
-        assert torch.equal(tried(name, _vectors(), method=written_out).samples().x, made.samples().x)
+        assert torch.equal(tried(name, vectors(), method=written_out).samples().x, made.samples().x)
         return
     words = refusal.replace(",", " ").replace(".", " ").split()
     named = [other for other in members("methods") if other in words]
     assert named, f"{name} refuses vectors without naming a method that takes them: {refusal}"
     for other in named:
-        tried(other, _vectors())
-
-
-def _made_or_refused(
-    kind: type[LimbeckError], name: str, source: Source, per_class: int
-) -> tuple[SyntheticSet | None, str]:
-    """The set, or nothing and the words of the refusal."""
-    try:
-        return tried(name, source, per_class), ""
-    except kind as refusal:
-        return None, str(refusal)
+        tried(other, vectors())
 
 
 def labels_are_distributions(name: str) -> None:
     """Every sample's label is a distribution over the classes, hard or soft."""
-    for settings in _labellings(name):
+    for settings in labellings(name):
         samples = tried(name, usual(name), method=tiny(name, **settings)).samples()
         assert samples.y.shape == (len(samples.x), CLASSES)
         assert (samples.y >= 0).all()
         assert torch.allclose(samples.y.sum(1), torch.ones(len(samples.y), dtype=samples.y.dtype), atol=1e-6)
 
 
-def _labellings(name: str) -> list[dict[str, str]]:
-    """The settings of `labels` that the method has and takes."""
-    field = find("methods", name).model_fields.get("labels")
-    if field is None:
-        return [{}]
-    taken = []
-    for labels in get_args(field.annotation):
-        try:
-            tried(name, usual(name), method=tiny(name, labels=labels))
-        except (NotApplicable, BadSetting):
-            continue
-        taken.append({"labels": labels})
-    assert taken, f"{name} takes none of its own labels"
-    return taken
-
-
 def carries_its_teacher(name: str) -> None:
     """With `labels=teacher` a set labels views wherever it is trained on: whole, resumed, or read from a file."""
-    if {"labels": "teacher"} not in _labellings(name):
+    if {"labels": "teacher"} not in labellings(name):
         return
     source, method = usual(name), tiny(name, labels="teacher")
     whole = tried(name, source, method=method, candidates=2)
@@ -279,7 +187,7 @@ def refuses_more_than_there_is(name: str) -> None:
     """More samples a class than a class has: a refusal that names the class, or a set of that size."""
     source = blobs(usual(name).domain.shape, [40, 40, 6])
     few = min(source.class_counts())
-    made, refusal = _made_or_refused(BadData, name, source, few + 1)
+    made, refusal = made_or_refused(BadData, name, source, few + 1)
     if made is not None:
         assert made.k == (few + 1) * CLASSES
     else:
@@ -318,42 +226,10 @@ def lowers_its_surrogate(name: str) -> None:
             made = distill(source, recipe, configuration, 2, candidates=1, dtype=torch.float64)
         except NotApplicable:
             continue
-        before, after = _at_both_ends(recipe, source, configuration, made)
+        before, after = at_both_ends(recipe, source, configuration, made)
         assert after < before, f"{name} went from {before:.6g} to {after:.6g}"
         return
     raise AssertionError(f"{name} runs on no network for images")
-
-
-def _at_both_ends(recipe: Matching, source: Source, configuration: str, made: SyntheticSet) -> tuple[float, float]:
-    """The surrogate of the set that a run starts from and of what it made, averaged over a short walk."""
-    chosen = recipe.dynamics_configuration(Configuration.parse(configuration), source.domain, made.per_class)
-    dynamics = Dynamics(chosen, source.domain, dtype=torch.float64)
-    scene = Scene(dynamics, source.train, 17)
-    plan = recipe.expert_plan(dynamics)
-    if plan is not None:
-        trained = Dynamics(plan.configuration, source.domain, dtype=torch.float64)
-        scene = replace(scene, experts=cache(lambda number: train_expert(plan, trained, source.train, number)))
-    form = recipe.parameterization()
-    begun = replace(scene, seed=derive(made.seed, "distill"))
-    begin = recipe.begin(source, begun, made.per_class).to(dtype=torch.float64)
-    shared = {key: value.double() for key, value in form.shared(source).items()}
-    start = form.fold(begin, source.domain, shared)
-    learned = {key: value.double() for key, value in recipe.learned().items()}
-
-    start = {**shared, **start, **learned}
-    states, moments = recipe.states(made.per_class), []
-    carry = states.begin(scene)
-    for step in range(4):
-        moments.append(states.visit(scene, carry, step, start))
-        carry = states.advance(scene, carry, step, form.unfold(start, made.group, source.domain))
-
-    def mean(tensors: Mapping[str, Tensor]) -> float:
-        synthetic = form.unfold(dict(tensors), made.group, source.domain)
-        seen = [replace(moment, learned=tensors) for moment in moments]
-        values = [recipe.value(scene, moment, synthetic, step).detach() for step, moment in enumerate(seen)]
-        return float(torch.stack(values).mean())
-
-    return mean(start), mean(made.tensors)
 
 
 PROMISES: tuple[Callable[[str], None], ...] = (

@@ -16,7 +16,7 @@ from limbeck.states import Carry, Scene, States
 from limbeck.store import read_tensors, write_tensors
 from limbeck.streams import stream
 from limbeck.surrogates import Moment
-from limbeck.testing.methods import TINY
+from limbeck.testing.trials import TINY
 from limbeck.variants import find
 
 DOMAIN = Domain((5,), 3)

@@ -19,7 +19,7 @@ from limbeck.errors import NotApplicable
 from limbeck.samples import Domain, Samples
 from limbeck.streams import stream
 from limbeck.surrogates import Moment, Surrogate
-from limbeck.testing.methods import TINY
+from limbeck.testing.trials import TINY
 from limbeck.variants import find
 
 NETWORKS = [
