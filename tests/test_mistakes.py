@@ -19,7 +19,7 @@ from limbeck.cli.progress import spinner
 from limbeck.errors import own_frames, plainly
 from limbeck.samples import Domain
 from limbeck.study import StudyFolder
-from limbeck.variants import make
+from limbeck.variants import make, members, plugged_modules
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = ROOT / "tests" / "golden" / "0.1.0"
@@ -230,6 +230,59 @@ def test_a_mistake_of_limbeck_itself_shows_where_it_is(limbeck: Command, monkeyp
     ended = limbeck("evaluate", GOLDEN / "sets" / "pixels", "-c", MLP, "--seeds", 1, "--reference-seeds", 0)
     assert (ended.code, ended.out) == (1, "")
     assert "Traceback (most recent call last)" in ended.err
+    assert "plug-in" not in ended.err
+
+
+PLUG_IN = """\
+from typing import ClassVar
+
+import torch
+
+from limbeck.methods import Selection
+
+
+class Outermost(Selection):
+    \"\"\"The first samples of each class.\"\"\"
+
+    paper: ClassVar[str] = "-"
+    rows: int = 0
+
+    def choose(self, source, per_class, seed):
+        if self.rows:
+            return torch.zeros(2, 3) @ torch.zeros(2)
+        return torch.cat([(source.train.group == one).nonzero()[:per_class, 0] for one in range(source.domain.classes)])
+"""
+
+
+@pytest.fixture
+def plugged_in(limbeck: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Command]:
+    """The command line where a package with an entry point is installed, whose name begins with limbeck's."""
+    site = tmp_path / "site-packages"
+    about = site / "limbeck_more-1.2.dist-info"
+    about.mkdir(parents=True)
+    (site / "limbeck_more").mkdir()
+    (site / "limbeck_more" / "__init__.py").write_text("")
+    (site / "limbeck_more" / "outermost.py").write_text(PLUG_IN)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: limbeck-more\nVersion: 1.2\n")
+    (about / "entry_points.txt").write_text("[limbeck.methods]\noutermost = limbeck_more.outermost\n")
+    monkeypatch.syspath_prepend(site)
+    for held in (members, plugged_modules):
+        held.cache_clear()
+    yield limbeck
+    for name in [name for name in sys.modules if name.startswith("limbeck_more")]:
+        del sys.modules[name]
+    monkeypatch.undo()
+    for held in (members, plugged_modules):
+        held.cache_clear()
+
+
+def test_an_installed_plug_in_has_a_name_of_its_own_and_its_mistakes_are_its_own(plugged_in: Command) -> None:
+    words = ("distill", "digits", "-k", 1, "-o", "set")
+    assert plugged_in(words[0], words[1], "outermost", *words[2:], "--json").json["method"] == "outermost"
+    ended = plugged_in(words[0], words[1], "outermost(rows=2)", *words[2:-1], "other")
+    assert (ended.code, ended.out) == (1, "")
+    assert "Traceback (most recent call last)" in ended.err
+    assert "limbeck: the plug-in limbeck-more 1.2 failed (outermost.py, line 16, in choose): RuntimeError:" in ended.err
 
 
 def test_a_table_that_is_wider_than_the_terminal_is_paragraphs(

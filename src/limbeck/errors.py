@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import sysconfig
 import traceback
@@ -10,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 LISTED = 40  # known names in one message
-HOME = str(Path(__file__).parent)
+HOME = os.path.join(os.path.dirname(__file__), "")  # with the separator: a plug-in may be named limbeck_more
 LIBRARIES = ("<", *{sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 PLAIN = {
     r"Input should be greater than or equal to (\S+)": r"must be at least \1",
@@ -97,14 +98,19 @@ def plainly(message: str) -> str:
 
 def own_frames(error: BaseException) -> list[traceback.FrameSummary]:
     """The lines of the user's own code that limbeck was calling, outermost first; none for a mistake of other code."""
-    frames = traceback.extract_tb(error.__traceback__)
-    first = next((place for place, frame in enumerate(frames) if frame.filename.startswith(HOME)), len(frames))
     return [
         frame
-        for frame in frames[first:]
+        for frame in called_frames(error)
         if not frame.filename.startswith((HOME, *LIBRARIES))
         and not {"site-packages", "dist-packages"} & set(Path(frame.filename).parts)
     ]
+
+
+def called_frames(error: BaseException) -> list[traceback.FrameSummary]:
+    """The lines from limbeck's first on, outermost first: what limbeck called, and what that called."""
+    frames = traceback.extract_tb(error.__traceback__)
+    first = next((place for place, frame in enumerate(frames) if frame.filename.startswith(HOME)), len(frames))
+    return frames[first:]
 
 
 def place(frame: traceback.FrameSummary) -> str:

@@ -39,7 +39,7 @@ class Variant(BaseModel):
     @classmethod
     def variant_name(cls) -> str:
         """The variant's name: that of its file, with hyphens; `package.module:Class` where no family has that file."""
-        if not cls.__module__.startswith("limbeck.") and cls.__module__ not in _plugged_modules():
+        if not cls.__module__.startswith("limbeck.") and cls.__module__ not in plugged_modules():
             return f"{cls.__module__}:{cls.__qualname__}"
         return cls.__module__.rsplit(".", 1)[-1].replace("_", "-")
 
@@ -143,10 +143,14 @@ def members(family: str) -> dict[str, str]:
 
 
 @cache
-def _plugged_modules() -> frozenset[str]:
-    """Modules that other packages add to families by entry points."""
-    points = (point for package in distributions() for point in package.entry_points)
-    return frozenset(point.value.partition(":")[0] for point in points if point.group.startswith("limbeck."))
+def plugged_modules() -> dict[str, str]:
+    """The modules that other packages add to families by entry points, with the name and version of each package."""
+    points = ((point, package) for package in distributions() for point in package.entry_points)
+    return {
+        point.module: f"{package.name} {package.version}"
+        for point, package in points
+        if point.group.startswith("limbeck.")
+    }
 
 
 @cache

@@ -60,7 +60,7 @@ def _options(
 def main() -> None:
     """Entry point: a user's mistake is one paragraph on standard error and exit code 2, never a traceback."""
     from limbeck.cli import answering, covering, making, measuring, reading, studying  # noqa: F401  (importing registers verbs)
-    from limbeck.cli.mistakes import told
+    from limbeck.cli.mistakes import of_plug_in, told
 
     words = [word for word in sys.argv[1:] if word != DEBUG]
     try:
@@ -79,7 +79,6 @@ def main() -> None:
         said = told(error)
         if said is None or DEBUG in sys.argv:
             traceback.print_exc()
-        if said is None:
-            sys.exit(1)
-        typer.echo(f"limbeck: {said}", err=True)
-        sys.exit(getattr(error, "exit_code", 2))
+        if said or (blamed := of_plug_in(error)):
+            typer.echo(f"limbeck: {said or blamed}", err=True)
+        sys.exit(getattr(error, "exit_code", 2) if said else 1)

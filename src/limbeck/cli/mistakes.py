@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from typing import Any
 
-from limbeck.errors import LimbeckError, own_frames, place, plainly
+from limbeck.errors import LimbeckError, called_frames, own_frames, place, plainly
+from limbeck.variants import plugged_modules
 
 SHOWN = 3  # lines of the user's own code
 
@@ -24,6 +27,25 @@ def told(error: Exception) -> str | None:
     from limbeck.study.work import out_of_memory
 
     return out_of_memory(error)
+
+
+def of_plug_in(error: Exception) -> str | None:
+    """Which installed plug-in failed, for the line below its traceback; None where none was called."""
+    roots = {root: package for module, package in plugged_modules().items() for root in _folders(module)}
+    for frame in reversed(called_frames(error)):
+        for root, package in roots.items():
+            if frame.filename.startswith(root):
+                text = " ".join(str(error).split()) or "no more is known"
+                what = f"the plug-in {package} failed ({place(frame)}): {type(error).__name__}: {text}"
+                return f"{what}\nThe traceback above is for its authors; limbeck was only calling it."
+    return None
+
+
+def _folders(module: str) -> list[str]:
+    """Where the files of a module's package lie, or the module's own file; nowhere before it is imported."""
+    held = sys.modules.get(module.partition(".")[0])
+    folders = [os.path.join(folder, "") for folder in getattr(held, "__path__", [])]
+    return folders or [file for file in [getattr(held, "__file__", None)] if file]
 
 
 def _of_parser(error: Any) -> str:
