@@ -13,7 +13,6 @@ from limbeck.evaluation import evaluate, reference, with_gaps
 from limbeck.methods import Method
 from limbeck.samples import Domain, Samples
 from limbeck.sources import load_source
-from limbeck.study.grid import full_text
 from limbeck.variants import make, members
 
 IMAGES = Domain((1, 9, 9), 3)
@@ -30,7 +29,7 @@ def test_a_configuration_without_a_shift_keeps_its_text_and_digest() -> None:
     bare, named = Configuration.parse(PLAIN), Configuration.parse(f"{PLAIN}/clean")
     assert bare == named
     assert bare.spec == named.spec == PLAIN
-    assert full_text(bare).count("/") == 3
+    assert bare.full_spec.count("/") == 3
     # the digest that version 0.1 gave to this configuration, before there were domains
     assert Configuration.parse("mlp").digest == "d45e8087e27e820ad85ba7449a52840002be3d2a33a7ca804d1985148af993bf"
 
@@ -41,7 +40,7 @@ def test_a_shift_is_another_configuration_and_reads_back() -> None:
     )
     assert shifted != Configuration.parse(PLAIN)
     assert Configuration.parse(shifted.spec) == shifted
-    assert Configuration.parse(full_text(shifted)) == shifted
+    assert Configuration.parse(shifted.full_spec) == shifted
     assert shifted.replace(domain=make("domains", "clean")) == Configuration.parse(PLAIN)
     with pytest.raises(BadSetting, match="two domains"):
         Configuration.parse("mlp/blur/contrast")

@@ -21,7 +21,6 @@ from limbeck.runners import run_study
 from limbeck.sources import load_source
 from limbeck.store import write_record
 from limbeck.study import COLUMNS, Cell, Study, StudyFolder, merge, status, table, table_csv, verify
-from limbeck.study.grid import full_text
 from limbeck.study.status import seconds_left
 from little import CONFIGURATIONS, little_study, little_toml, opened, results, write_arrays
 
@@ -44,7 +43,7 @@ def test_the_table_has_a_row_a_training_and_the_gaps_of_its_own_references(tmp_p
         for row in own:
             assert row["gap"] == pytest.approx(row["error"] - sum(errors) / 2, abs=1e-15)
             assert row["error"] == faked.fraction(
-                full_text(Configuration.parse(row["configuration"])), row["training_seed"]
+                Configuration.parse(row["configuration"]).full_spec, row["training_seed"]
             )
     keys = [(row["method"], row["configuration"], row["k"], row["set"], row["seed"]) for row in rows]
     assert len(set(keys)) == len(keys)

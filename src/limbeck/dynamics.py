@@ -206,7 +206,6 @@ def train(
     *,
     start: State | None = None,
     steps: int | None = None,
-    rate: Tensor | float | None = None,
     on_step: OnStep | None = None,
 ) -> Trained:
     """Train one network on samples with soft labels, for the schedule's steps or the given number.
@@ -224,7 +223,7 @@ def train(
         # where all are passed at every step they stay the same tensors: what a network makes of them alone is kept
         part = samples if isinstance(index, slice) else samples[index]
         x, y = dynamics.view(part, seed, state.step)
-        state = dynamics.step(state, x, y, rate=rate)
+        state = dynamics.step(state, x, y)
         if on_step:
             on_step(state)
     check_finite(state.vector, dynamics, steps)

@@ -134,23 +134,16 @@ def optimum(
     *,
     exponent: float | None = None,
     shift_variance: float = 0.0,
-    scale: float = 1.0,
     signed_floor: bool = False,
-    zero_floor: bool = False,
 ) -> Optimum:
-    """The global optimum: the grid over exponents, then two finer grids about its best point.
+    """The global optimum: the grid over exponents, then three finer grids, each about the best point of the last.
 
-    `exponent` fixes the exponent; `zero_floor` is the pure power law.
+    `exponent` fixes the exponent.
     """
     grid = GRID if exponent is None else np.array([exponent])
     for zoom in range(1 if exponent is not None else 4):
-        q = quadratic(levels, grid, shift_variance=shift_variance, scale=scale)
-        if zero_floor:
-            amplitude = np.maximum(q.r1 / q.m11, 0)
-            floor = np.zeros_like(amplitude)
-            misfit = q.at(floor, amplitude)
-        else:
-            misfit, floor, amplitude = q.minimum(signed_floor=signed_floor)
+        q = quadratic(levels, grid, shift_variance=shift_variance)
+        misfit, floor, amplitude = q.minimum(signed_floor=signed_floor)
         best = int(np.argmin(misfit))
         found = Optimum(float(grid[best]), float(floor[best]), float(amplitude[best]), max(float(misfit[best]), 0.0))
         if zoom < 3:

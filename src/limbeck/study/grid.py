@@ -63,11 +63,6 @@ class Facts:
         return Domain(self.shape, len(self.counts), self.mirror)
 
 
-def full_text(configuration: Configuration) -> str:
-    """A configuration with every setting written out, so that new defaults are new work and old records stay true."""
-    return configuration.full_spec
-
-
 class Grid:
     """The cells of a study on a source, with those that were added to it.
 
