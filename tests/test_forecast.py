@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -113,6 +115,41 @@ def test_the_time_that_passes_is_that_of_the_order_of_the_run(workers: int, elap
     tail = Cell("evaluate", {**payload, "number": 1}, (head.id,), 3.0)
     rest = [Cell("expert", {**payload, "number": 2 + i}, cost=cost) for i, cost in enumerate((1.0, 2.0, 2.0))]
     assert _elapsed(Order([head, tail, *rest]), lambda cell: cell.cost, workers) == elapsed
+
+
+def test_a_block_inside_another_takes_no_peak_from_it() -> None:
+    size = 64 * 2**20
+    with peak_memory() as outer:
+        base = outer()
+        assert np.ones(size // 8).sum() == size // 8
+        with peak_memory() as inner:
+            lower = inner()
+        assert outer() - base > 0.9 * size
+    assert lower <= outer()
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads what Linux says of another process")
+def test_memory_foretold_holds_the_reading_of_the_source(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(4000, 2000))
+    np.savez(tmp_path / "wide.npz", x_train=x, y_train=np.arange(4000) % 2)
+    command = [sys.executable, "-m", "limbeck", "distill", f"npz(path={tmp_path}/wide.npz)", "random", "-c", "mlp"]
+    cost = json.loads(subprocess.run([*command, "--dry-run", "--json"], check=True, capture_output=True).stdout)
+    used = [0]
+    with subprocess.Popen([*command, "--out", str(tmp_path / "set")], stdout=subprocess.DEVNULL) as process:
+        status = Path(f"/proc/{process.pid}/status")
+        while process.poll() is None:  # from outside: what is read inside may have been forgotten
+            used += [int(line.split()[1]) * 1024 for line in _lines(status) if line.startswith("VmHWM:")]
+            time.sleep(0.002)
+    assert process.returncode == 0
+    assert max(used) == pytest.approx(cost["peak_memory_bytes"], rel=0.1)
+    assert max(used) > 2 * x.nbytes  # with the raw samples as they came; that was not counted
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text().splitlines()
+    except OSError:  # it has just ended
+        return []
 
 
 def test_peak_memory_forgets_earlier_peaks_and_sees_its_own() -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from limbeck.distillation import distill
 from limbeck.dynamics import Dynamics
 from limbeck.errors import BadData
 from limbeck.methods.dm import DM
@@ -142,3 +143,9 @@ def test_sets_may_start_from_the_samples_nearest_to_the_means_of_planted_cluster
     assert len(set(map(tuple, tiles.begin(pictures, scene, 2).x.flatten(1).tolist()))) == 24
     with pytest.raises(BadData, match="in tiles that start from 4 samples each"):
         tiles.begin(pictures, scene, 4)
+
+
+def test_a_selection_says_how_long_it_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(0, 1000, 7))
+    monkeypatch.setattr("limbeck.distillation.time.perf_counter", lambda: float(next(clock)))
+    assert distill("digits", "random", "mlp", 2).provenance["seconds"] >= 7.0

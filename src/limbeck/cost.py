@@ -31,7 +31,8 @@ class Forecast:
     """What a distillation will cost on this machine, measured on its first steps.
 
     `seconds` is all of it: the start (a selection is made there), the steps, the validations and the experts.
-    `peak_memory_bytes` is that of a process which does this work and no other, `bytes` the size of the set.
+    `peak_memory_bytes` is that of a process which reads the source, does this work and no other, `bytes` the size of
+    the set.
     """
 
     steps: int
@@ -91,7 +92,7 @@ def forecast(
         seconds = start + per_step * total + validation + experts
         stored = sum(tensor.nbytes for tensor in [*run.tensors.values(), *task.shared.values(), task.group])
         count = sum(-(-plan.count // len(pool)) for plan in plans)
-        return Forecast(total, seconds, per_step, peak(), count, experts, start, stored)
+        return Forecast(total, seconds, per_step, max(peak(), source.loading_bytes), count, experts, start, stored)
 
 
 def _seconds_per_step(task: Task, run: Run, total: int) -> float:

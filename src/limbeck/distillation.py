@@ -82,6 +82,7 @@ def distill(
     if (experts or teachers) is not None and len(pool) > 1:
         raise BadSetting("experts recorded elsewhere are of one configuration. Leave them out: a pool trains its own.")
     elsewhere = [None if held is None else recorded(held) for held in (experts, teachers)]
+    prepared = time.perf_counter()
     task = Task.prepare(
         source, method, configuration, pool, per_class, seed, elsewhere[0], device, dtype, of_teachers=elsewhere[1]
     )
@@ -90,7 +91,8 @@ def distill(
     identity = digest([task.identity, steps, candidates])
     asked = {"budget": budget, "run": identity}
     if not isinstance(task.method, Matching):
-        return task.finished(task.start(), steps=0, seconds=0.0).with_provenance(**asked)
+        chosen = task.start()
+        return task.finished(chosen, steps=0, seconds=time.perf_counter() - prepared).with_provenance(**asked)
     run = resume(folder, identity, len(pool)) or task.start()
     validate_at = {round(steps * (i + 1) / candidates) for i in range(candidates)} if candidates > 1 else set()
     begun = saved = time.perf_counter() - run.seconds

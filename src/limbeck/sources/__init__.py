@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from abc import abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -14,6 +14,7 @@ from pydantic import Field
 
 from limbeck.digest import digest
 from limbeck.errors import BadData, BadSetting, UnknownName
+from limbeck.memory import peak_memory
 from limbeck.samples import Domain, Samples
 from limbeck.sources._arrays import checked_classes, checked_labels, checked_samples, numbered
 from limbeck.sources._draws import Labelled, draw_fraction, draw_number, sample_keys
@@ -69,6 +70,7 @@ class Source:
     test: Samples = field(compare=False, repr=False)  # read by evaluation alone
     digest: str  # SHA-256 over all samples, labels and preprocessing
     preprocessing: Preprocessing  # `apply` prepares other samples in the same way, `undo` takes it back
+    loading_bytes: int = field(default=0, compare=False, repr=False)  # largest memory while it was read; 0: not known
 
     def class_counts(self) -> tuple[int, ...]:
         """Training samples of each class."""
@@ -201,7 +203,9 @@ def load_source(spec: str) -> Source:
     Raises `UnknownName` or `BadSetting` for a text that names none; `MissingData`, `CorruptFile`, `BadData` for files.
     """
     try:
-        source: Source = make("sources", spec).load()
+        with peak_memory() as peak:
+            source: Source = make("sources", spec).load()
+            source = replace(source, loading_bytes=peak())
     except (UnknownName, BadSetting) as error:
         if not Path(spec).exists():
             raise

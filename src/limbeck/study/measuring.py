@@ -17,11 +17,14 @@ from limbeck.study.folder import StudyFolder
 from limbeck.variants import make
 
 if TYPE_CHECKING:
+    from limbeck.cost import Forecast
     from limbeck.sources import Source
     from limbeck.synthetic import SyntheticSet
 
 MEASURED_SECONDS = 0.3
 """How long a shortened training is measured at least, where the whole takes longer."""
+AGAIN_SECONDS = 3.0
+"""A selection that is quicker is measured twice: the imports of the first are not every cell's."""
 BLOCK = 4096
 
 
@@ -48,6 +51,7 @@ class Measuring:
             memory = peak()
         if cell.kind == "evaluate":
             memory = self._memory[cell.payload["configuration"]]
+        memory = max(memory, self.source.loading_bytes)  # every worker reads the source
         record = len(json.dumps(cell.payload, indent=1)) + 400 * (1 + len(cell.payload.get("seeds", ())))
         return seconds, memory, disk + _blocks(record)
 
@@ -77,9 +81,15 @@ class Measuring:
         steps, candidates = budget["steps"] or None, budget["candidates"]
         words = (held["method"], held["configuration"], held["per_class"])
         device = self._study.device
-        cost, share = _with_share(
-            lambda: measured(self.source, *words, steps=steps, candidates=candidates, device=device), device
-        )
+
+        def begun() -> tuple[Forecast, float]:
+            return _with_share(
+                lambda: measured(self.source, *words, steps=steps, candidates=candidates, device=device), device
+            )
+
+        cost, share = begun()
+        if not cost.steps and cost.seconds < AGAIN_SECONDS:
+            cost, share = begun()
         seconds = share * (cost.seconds - cost.expert_seconds)
         if budget["seconds"] and cost.steps:
             seconds = min(seconds, cost.start_seconds + budget["seconds"])
