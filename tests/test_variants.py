@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from limbeck.configuration import PARTS, Configuration
 from limbeck.errors import BadSetting, LimbeckError, UnknownName, nearest
+from limbeck.spelling import parse, split_outside_brackets
 from limbeck.study import Study
-from limbeck.variants import Variant, build, find, make, members, parse, split_outside_brackets
+from limbeck.variants import Variant, build, find, make, members
 
 FAMILIES = ["architectures", "augmentations", "methods", "optimizers", "parameterizations", "runners", "schedules"]
 FAMILIES += ["sources", "states", "surrogates", "trackers"]

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from limbeck.digest import digest
 from limbeck.errors import BadSetting, UnknownName, nearest
-from limbeck.variants import Variant, make, members, own_class, parse, split_outside_brackets
+from limbeck.spelling import parse, split_outside_brackets
+from limbeck.variants import Variant, make, members, own_class
 
 if TYPE_CHECKING:
     from limbeck.architectures import Architecture

@@ -16,8 +16,9 @@ from limbeck.architectures import Architecture
 from limbeck.errors import BadData, BadSetting, CorruptFile, UnknownName
 from limbeck.network import Buffers, Network
 from limbeck.samples import Domain, Samples
+from limbeck.spelling import parse
 from limbeck.trust import check_chosen
-from limbeck.variants import make, parse
+from limbeck.variants import make
 
 PREFIX = "labeller."
 SETTINGS = "labeller_settings"

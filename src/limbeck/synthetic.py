@@ -15,9 +15,10 @@ from limbeck.digest import digest
 from limbeck.errors import BadData, BadSetting, CorruptFile, MissingData
 from limbeck.labeller import PREFIX, SETTINGS, Labeller, labelled
 from limbeck.samples import Domain, Samples
+from limbeck.spelling import parse
 from limbeck.store import read_tensors, tensor_digest, write_tensors
 from limbeck.trust import check_chosen
-from limbeck.variants import make, parse
+from limbeck.variants import make
 
 FORMAT = 2
 PLAIN = 1  # of sets without a labeller, which versions that know of none read as they are

@@ -12,7 +12,6 @@ import importlib
 import inspect
 import os
 import pkgutil
-import re
 import sys
 from functools import cache
 from importlib.metadata import distributions, entry_points
@@ -21,11 +20,8 @@ from typing import Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from limbeck.errors import BadSetting, UnknownName, nearest, own_frames, plainly
+from limbeck.spelling import parse, written
 from limbeck.trust import check_trusted
-
-_FORM = re.compile(r"^(?P<name>[A-Za-z0-9_.:\-]+)\s*(?:\((?P<settings>.*)\))?$", re.DOTALL)
-# A quoted text (only where a value begins: the quote in o'clock is a letter), or one letter.
-_TOKEN = re.compile(r"""(?:^|(?<=[=,\[]))\s*(?:'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")|(?P<mark>.)""", re.DOTALL)
 
 
 class Variant(BaseModel):
@@ -48,7 +44,7 @@ class Variant(BaseModel):
         """The shortest text that names this variant: its name and the settings that differ from the defaults."""
         fields = type(self).model_fields
         changed = [
-            f"{key}={_written(value)}"
+            f"{key}={written(value)}"
             for key in fields
             if (value := getattr(self, key)) != fields[key].get_default(call_default_factory=True)
         ]
@@ -62,7 +58,7 @@ class Variant(BaseModel):
         """
         fields, value = type(self).model_fields, {key: getattr(self, key) for key in type(self).model_fields}
         told = [key for key in fields if key not in self.later or value[key] != fields[key].default]
-        settings = [f"{key}={_written(value[key])}" for key in told]
+        settings = [f"{key}={written(value[key])}" for key in told]
         return self.variant_name() + (f"({', '.join(settings)})" if settings else "")
 
     def at_default(self, setting: str) -> bool:
@@ -92,42 +88,6 @@ class Variant(BaseModel):
         """A copy with some settings replaced, checked like any other."""
         kept = {name: getattr(self, name) for name in self.model_fields_set}
         return type(self).model_validate({**kept, **changes})
-
-
-def parse(text: str) -> tuple[str, dict[str, Any]]:
-    """Split `name(key=value, ...)` into its name and settings.
-
-    Raises `BadSetting` where the text has another form.
-    """
-    match = _FORM.match(text.strip())
-    if match is None:
-        raise BadSetting(f"'{text}' can't be read. Write a name, or name(setting=value, setting=value).")
-    settings: dict[str, Any] = {}
-    for part in split_outside_brackets(match["settings"] or "", ","):
-        key, equals, value = part.partition("=")
-        if not equals or not key.strip():
-            raise BadSetting(f"'{part.strip()}' in '{text}' is no setting. Write setting=value.")
-        if key.strip() in settings:
-            raise BadSetting(f"'{key.strip()}' is given twice in '{text}'. Keep one of the two.")
-        settings[key.strip()] = _read(value.strip())
-    return match["name"], settings
-
-
-def split_outside_brackets(text: str, separator: str) -> list[str]:
-    """Split at separators that stand in no bracket and in no quoted text; empty parts are dropped.
-
-    >>> split_outside_brackets("convnet(width=32)/sgd(lr=0.1)", "/")
-    ['convnet(width=32)', 'sgd(lr=0.1)']
-    """
-    parts, depth, start = [], 0, 0
-    for token in _TOKEN.finditer(text):
-        mark = token["mark"] or ""
-        depth += (mark in ("(", "[")) - (mark in (")", "]"))
-        if mark == separator and depth == 0:
-            parts.append(text[start : token.start("mark")])
-            start = token.end()
-    parts.append(text[start:])
-    return [part.strip() for part in parts if part.strip()]
 
 
 @cache
@@ -252,31 +212,3 @@ def resolve_function(name: str) -> Any:
         functions = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
         raise UnknownName(f"'{module_name}' has no function '{attribute}'. {nearest(attribute, functions)}")
     return function
-
-
-def _read(text: str) -> Any:
-    """A setting's value: number, true/false, [list], quoted or bare text."""
-    lowered = text.lower()
-    if lowered in {"true", "false"}:
-        return lowered == "true"
-    if text.startswith("[") and text.endswith("]"):
-        return [_read(part) for part in split_outside_brackets(text[1:-1], ",")]
-    if len(text) >= 2 and text[0] == text[-1] and text[0] in "'\"":
-        return re.sub(r"""\\([\\'"])""", r"\1", text[1:-1])
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
-
-
-def _written(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(_written(part) for part in value)}]"
-    if isinstance(value, str):
-        plain = re.fullmatch(r"[A-Za-z_./~][\w./~:\- ]*", value) and _read(value) == value == value.strip()
-        return value if plain else "'" + re.sub(r"([\\'])", r"\\\1", value) + "'"
-    return str(value)

@@ -56,8 +56,9 @@ def distill(
     from limbeck.cost import forecast
     from limbeck.distillation import distill as run
     from limbeck.sources import load_source
+    from limbeck.spelling import parse
     from limbeck.store import check_writable, safe_name
-    from limbeck.variants import make, parse
+    from limbeck.variants import make
 
     data = load_source(source)
     pool: dict[str, Any] = {"configurations": pooled(configurations or [], data), "weights": weights}

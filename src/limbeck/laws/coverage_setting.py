@@ -13,7 +13,7 @@ from limbeck.laws.diversity import EntropyCurve, Radius, best_radius, entropy_cu
 from limbeck.laws.subfamilies import Family, nested, stratified
 from limbeck.laws.worst import Runs
 from limbeck.measures.split_seeds import DistanceMatrix
-from limbeck.variants import split_outside_brackets
+from limbeck.spelling import split_outside_brackets
 
 EACH = 16  # families of every size
 SIZES = (2, 4, 6, 8, 12, 16, 24, 32, 48, 64)
