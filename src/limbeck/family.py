@@ -13,43 +13,16 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from limbeck.campaign import Campaign, Proposal
 from limbeck.laws.covers import Floats
 from limbeck.laws.suspects import FIRST, next_suspects, suspects
+from limbeck.standing import Standing, standing
 from limbeck.streams import derive
 from limbeck.study import Addition, Cell, StudyFolder, table
 
 SHOWN = 5
-UNKNOWN_SD = 0.02  # of a run, until two runs of one configuration tell
 MOST_RUNS = 12  # of a configuration on one set, and of its reference: beyond, noise is no longer what is in doubt
-
-
-@dataclass(frozen=True)
-class Standing:
-    """What is known of one method's gaps over the family at one size; `(configurations,)` each, nan: not measured."""
-
-    method: str  # with every setting
-    per_class: int
-    gap: Floats
-    runs: Floats  # trainings on sets
-    references: Floats  # trainings on the full data
-    run_variance: float
-    reference_variance: float
-
-    @property
-    def measured(self) -> NDArray[np.bool_]:
-        """Which configurations have a gap."""
-        return np.isfinite(self.gap)
-
-    @property
-    def variance(self) -> Floats:
-        """Of the error of each measured gap."""
-        known = self.measured
-        held = np.full(len(self.gap), np.nan)
-        held[known] = self.run_variance / self.runs[known] + self.reference_variance / self.references[known]
-        return held
 
 
 @dataclass(frozen=True)
@@ -79,7 +52,7 @@ class FamilyCampaign(Campaign):
     @cached_property
     def standings(self) -> list[Standing]:
         """One for every method of the study."""
-        return [self._standing(self._rows, str(method.spec), method.full_spec) for method in self.study.made]
+        return [standing(self.study, self._rows, method, self.gap, self.classes) for method in self.study.made]
 
     def family(self) -> list[dict[str, Any]]:
         """For every method: the size looked at, its worst gap with an interval, and who may be the worst."""
@@ -234,43 +207,6 @@ class FamilyCampaign(Campaign):
                 counts[addition.set] = max(counts[addition.set], max(addition.replicates) + 1)
         return dict(counts) or {0: self.study.seeds}
 
-    def _standing(self, rows: list[dict[str, Any]], spec: str, full_spec: str) -> Standing:
-        names = [one.spec for one in self.study.evaluated]
-        references = [_errors(rows, "reference", name) for name in names]
-        size = self._size(rows, spec, references, names)
-        runs = [_errors(rows, spec, name, size * self.classes) for name in names]
-        gap = np.full(len(names), np.nan)
-        for place, (own, reference) in enumerate(zip(runs, references, strict=True)):
-            if own and reference:
-                gap[place] = np.mean(own) - np.mean(reference)
-        counts = [np.array([len(held) for held in part], float) for part in (runs, references)]
-        return Standing(full_spec, size, gap, counts[0], counts[1], _pooled(runs), _pooled(references))
-
-    def _size(self, rows: list[dict[str, Any]], spec: str, references: list[list[float]], names: list[str]) -> int:
-        """The least size whose average gap is within the target; the largest measured, or the middle one if none is.
-
-        Averages are over the configurations that were measured at most sizes: the search itself adds bad ones at one.
-        """
-        gaps: dict[int, dict[str, float]] = {}
-        for size in self.study.per_class:
-            own = {name: _errors(rows, spec, name, size * self.classes) for name in names}
-            found = {
-                name: float(np.mean(own[name])) - float(np.mean(reference))
-                for name, reference in zip(names, references, strict=True)
-                if own[name] and reference
-            }
-            if found:
-                gaps[size] = found
-        if not gaps:
-            return sorted(self.study.per_class)[len(self.study.per_class) // 2]
-        shared = set.intersection(*(set(found) for found in gaps.values()))
-        means = {
-            size: float(np.mean([gap for name, gap in found.items() if name in shared or not shared]))
-            for size, found in gaps.items()
-        }
-        within = [size for size, mean in means.items() if mean <= self.gap]
-        return min(within) if within else max(means)
-
     @cached_property
     def _rows(self) -> list[dict[str, Any]]:
         return [row for row in table(self.folder) if row["error"] is not None]
@@ -278,18 +214,3 @@ class FamilyCampaign(Campaign):
     @property
     def _seed(self) -> int:
         return derive(self.study.seed, "family", len(self._additions))
-
-
-def _errors(rows: list[dict[str, Any]], method: str, configuration: str, k: int | None = None) -> list[float]:
-    return [
-        float(row["error"])
-        for row in rows
-        if row["method"] == method and row["configuration"] == configuration and (k is None or row["k"] == k)
-    ]
-
-
-def _pooled(groups: list[list[float]]) -> float:
-    """Variance of one run, pooled over configurations; that of `UNKNOWN_SD` where none has two."""
-    squares = sum(float(np.var(one)) * len(one) for one in groups if len(one) > 1)
-    df = sum(len(one) - 1 for one in groups if len(one) > 1)
-    return max(squares / df, 1e-8) if df else UNKNOWN_SD**2
