@@ -29,6 +29,8 @@ SAID = """- Where sets are distilled by the **outcome** of training, a pool help
 
 - The guess of an earlier state of this page, that a pool did not help dm because it varied the architecture alone.
   With *own path* the pool varies optimizers too, and no saving was found either.
+- That the batch norm network was what ailed dm's pool. Until decision 0102 it compared maps that were not normalised
+  there, and the pool seemed to need 1.28 and 1.17 times the samples (worst, mean); now the numbers above.
 - That a pool of feature means saves nothing: {sets} sets leave room for what the ends of the ratios say.
 - Worst-case weights: not in these rows. On an earlier design (dm, k = 20, four sets) they did no better than equal ones
   and cost six times the seconds, for their validations.
