@@ -128,7 +128,7 @@ def test_the_command_proposes_what_was_not_measured_where_the_worst_may_be(tmp_p
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """A cell costs a second, however busy the machine is: what is chosen for its time is then chosen again."""
-    monkeypatch.setattr("limbeck.campaign.seconds_left", lambda spent, left: float(len(left)))
+    monkeypatch.setattr("limbeck.proposals.seconds_left", lambda spent, left: float(len(left)))
 
 
 EXECUTE = {"reference": planted, "evaluate": planted, "distill": distilled}

@@ -357,6 +357,6 @@ def test_the_next_seed_goes_to_the_set_that_has_the_fewest(folder: StudyFolder) 
     later = Campaign(folder)
     assert (5, 1, 1) in later._thinnest(law)
     assert (4, 0, 1) in later._thinnest(law)
-    proposal = later._new_seed(law, 4, 0)
+    proposal = later.proposals.new_seed(law.method, law.configuration, 4, 0)
     assert proposal is not None
     assert proposal.additions == (Addition(law.configuration, (1,), law.method, 4, 0),)

@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from limbeck.campaign import Campaign, Proposal
+from limbeck.campaign import Campaign
 from limbeck.laws.covers import Floats
 from limbeck.laws.suspects import FIRST, next_suspects, suspects
+from limbeck.proposals import Proposal
 from limbeck.standing import Standing, standing
 from limbeck.streams import derive
 from limbeck.study import Addition, Cell, StudyFolder, table
@@ -165,7 +166,7 @@ class FamilyCampaign(Campaign):
             if opening
             else "may be the worst and is far from what was measured"
         )
-        made = self._proposal("new configuration", additions, why)
+        made = self.proposals.proposal("new configuration", additions, why)
         if made is None:
             return Offer(None)
         size = None if opening else one.per_class
@@ -183,19 +184,19 @@ class FamilyCampaign(Campaign):
         if counts[number] >= MOST_RUNS:
             return None
         more = Addition(text, (counts[number],), one.method, one.per_class, number)
-        return self._proposal("new seed", (more,), f"may be the worst: one more seed on set {number}")
+        return self.proposals.proposal("new seed", (more,), f"may be the worst: one more seed on set {number}")
 
     def _more_references(self, place: int, already: int) -> Proposal | None:
         """One more training on the full data."""
-        made = self._new_reference(self.study.evaluated[place].full_spec)
+        made = self.proposals.new_reference(self.study.evaluated[place].full_spec)
         if made is None or made.additions[0].replicates[0] + already >= MOST_RUNS:
             return None
-        made = self._numbered(made, already, None, "may be the worst: one more full-data run")
+        made = self.proposals.numbered(made, already, None, "may be the worst: one more full-data run")
         return replace(made, configuration=self.study.evaluated[place].spec)
 
     def _seeds(self, one: Standing, text: str) -> dict[int, int]:
         """Seeds asked for on each set of the size that was run under a configuration."""
-        spec = self._spec(text)
+        spec = self.proposals.spec(text)
         method = next(str(made.spec) for made in self.study.made if made.full_spec == one.method)
         counts = Counter(
             int(row["set"])

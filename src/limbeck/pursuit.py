@@ -10,8 +10,9 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from limbeck.campaign import BATCH, Campaign, Proposal
+from limbeck.campaign import BATCH, Campaign
 from limbeck.errors import BadSetting
+from limbeck.proposals import Proposal
 from limbeck.runners import OnDone, run_study
 from limbeck.study import Cell, Execute, StudyFolder
 

@@ -24,7 +24,8 @@ from limbeck.errors import BadSetting
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from limbeck.campaign import Campaign, Proposal
+    from limbeck.campaign import Campaign
+    from limbeck.proposals import Proposal
     from limbeck.study import Cell, Piece, Status, StudyFolder, StudyForecast
 
 study = typer.Typer(help="Run a grid of methods, sizes, sets, configurations and seeds.", no_args_is_help=True)
