@@ -223,6 +223,12 @@ def test_columns_that_a_study_writes_for_other_ends_need_no_word() -> None:
     assert "columns_unused" not in notes(rows)
 
 
+def test_samples_of_a_class_may_stand_for_k_on_demand() -> None:
+    rows = [row | {"per_class": row["k"] and row["k"] // 10} for row in WORLD.rows(3)]
+    by_class = answer(rows, [0.12], axis="per_class")["fits"][0]["required_k"][0]
+    assert by_class["estimate"] == pytest.approx(said(rows)["required_k"][0]["estimate"] / 10)
+
+
 def test_a_gap_that_is_not_error_less_reference_is_told() -> None:
     rows = [row | {"gap": row["error"]} for row in WORLD.rows(3)]
     assert "up to 0.1 off" in notes(rows)["columns_disagree"]

@@ -12,13 +12,16 @@ from limbeck.configuration import Configuration
 from limbeck.digest import digest
 from limbeck.errors import BadData, Diverged
 from limbeck.export import pixels, sheet_png
-from limbeck.laws import answer
+from limbeck.laws import groups
+from limbeck.laws.advice import classes_of
+from limbeck.laws.answers import answers_of
 from limbeck.laws.coverage_answer import coverage_answer
+from limbeck.laws.law import laws_of
 from limbeck.laws.profiles import read_all, risk_profile
 from limbeck.measures.distances.spec import Spec
 from limbeck.measures.split_seeds import DistanceMatrix
 from limbeck.measures.yardstick import Ground, measure_ground, measure_set
-from limbeck.planner import plan
+from limbeck.planner import plan_of
 from limbeck.sources import Source, load_source
 from limbeck.store import read_record, write_record
 from limbeck.study import StudyFolder, table
@@ -38,8 +41,9 @@ def findings(folder: StudyFolder, gap: float | None = None) -> dict[str, Any]:
     rows = [row for row in table(folder) if row["error"] is not None]
     found: dict[str, Any] = {"title": study.name, "study": _study(folder), "rows": rows, "failures": _failures(folder)}
     if any(row["method"] != "reference" for row in rows):
-        found["fits"] = answer(rows, [target])["fits"]
-        found["plan"] = plan(rows, gap=target).to_dict()
+        laws = laws_of(groups(rows))
+        found["fits"] = answers_of(laws, [target])
+        found["plan"] = plan_of(laws, gap=target, classes=classes_of(rows)).to_dict()
         found["notes"] = [advice for law in found["plan"]["guidance"] for advice in law["advice"]]
         if target is not None and len(study.evaluated) > 1:
             found["coverage"] = coverage(folder, rows, target)

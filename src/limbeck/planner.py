@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from limbeck.errors import UnknownName, nearest
-from limbeck.laws import answer
-from limbeck.laws.advice import Laws, advised, classes_of, laws_of
+from limbeck.laws import groups
+from limbeck.laws.advice import Laws, advised, classes_of
+from limbeck.laws.answers import answers_of
 from limbeck.laws.choice import DISTINCT, Comparison, compared
 from limbeck.laws.estimate import samples_text
+from limbeck.laws.law import Law, laws_of, with_interval
 
 Row = dict[str, Any]
 
@@ -48,7 +50,12 @@ def plan(rows: Iterable[Row], *, gap: float, configuration: str | None = None) -
     Raises `UnknownName` for a configuration that the rows do not have, `BadData` for rows that can't be read.
     """
     table = list(rows)
-    fits = answer(table, [gap])["fits"]
+    return plan_of(laws_of(groups(table)), gap=gap, classes=classes_of(table), configuration=configuration)
+
+
+def plan_of(laws: Sequence[Law], *, gap: float, classes: int | None, configuration: str | None = None) -> Plan:
+    """The plan of laws that are fitted already; `classes` turns a k into samples of each class."""
+    fits = answers_of(laws, [gap])
     known = {fit["configuration"] for fit in fits}
     if configuration is not None and configuration not in known:
         raise UnknownName(f"no rows are of the configuration '{configuration}'. {nearest(configuration, known)}")
@@ -63,10 +70,10 @@ def plan(rows: Iterable[Row], *, gap: float, configuration: str | None = None) -
     ]
     held = [_ranked(need for need in needs if need["configuration"] == name) for name in _named(needs)]
     lines = tuple(f"under {own[0]['configuration']}: {_said(own)}" for own in held) if len(held) > 1 else ()
-    laws = {name: law for name, law in laws_of(table).items() if configuration in (None, name[1])}
-    advice = tuple(one.to_dict() for one in advised(laws, gap, classes_of(table)))
+    chosen = {name: law for name, law in with_interval(laws).items() if configuration in (None, name[1])}
+    advice = tuple(one.to_dict() for one in advised(chosen, gap, classes))
     most = _most_of_each(held)
-    pairs = _compared(laws, [need["method"] for need in most if need["estimate"] is not None], _named(needs), gap)
+    pairs = _compared(chosen, [need["method"] for need in most if need["estimate"] is not None], _named(needs), gap)
     said = " ".join([_sentence(most, len(held), gap), *_choice(pairs)])
     told = tuple(one.to_dict() for one in pairs)
     return Plan(gap, configuration, said, lines, tuple(needs), tuple(refusals), tuple(notes), advice, told)

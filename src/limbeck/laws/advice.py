@@ -14,15 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from limbeck.errors import BadData
 from limbeck.laws.bend import BentLaws
 from limbeck.laws.cloud import cloud
 from limbeck.laws.columns import Row, finite
 from limbeck.laws.decisions import DECIDED, REACH, floor_versus_k, required_k
 from limbeck.laws.diagnostics import reference_share
 from limbeck.laws.estimate import Estimate
-from limbeck.laws.scaling import ScalingFit, fit_levels
-from limbeck.laws.table import Group, groups
+from limbeck.laws.law import laws_of, with_interval
+from limbeck.laws.scaling import ScalingFit
+from limbeck.laws.table import groups
 
 Laws = Mapping[tuple[str, str], ScalingFit]
 """(method, configuration) -> its law."""
@@ -71,12 +71,7 @@ class Guidance:
 def advise(rows: Iterable[Row], gap: float) -> list[Guidance]:
     """Guidance for every law of a table that has intervals. Raises `BadData` for a table that can't be read."""
     table = list(rows)
-    return advised(laws_of(table), gap, classes_of(table))
-
-
-def laws_of(rows: Iterable[Row]) -> Laws:
-    """Every law of a table that has an interval. Raises `BadData` for a table that can't be read."""
-    return {(one.method, one.configuration): fit for one in groups(rows) if (fit := _fitted(one)) is not None}
+    return advised(with_interval(laws_of(groups(table))), gap, classes_of(table))
 
 
 def advised(laws: Laws, gap: float, classes: int | None) -> list[Guidance]:
@@ -95,14 +90,6 @@ def classes_of(rows: Sequence[Row]) -> int | None:
     both = [[finite(row.get(name), name) for name in ("k", "per_class")] for row in rows if row.get("per_class")]
     ratios = {k / per_class for k, per_class in both if k and per_class}
     return round(next(iter(ratios))) if len(ratios) == 1 else None
-
-
-def _fitted(group: Group) -> ScalingFit | None:
-    try:
-        fit = fit_levels(group.levels) if group.levels is not None else None
-    except BadData:
-        return None
-    return fit if fit is not None and fit.region is not None else None
 
 
 def _guidance(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,10 +23,11 @@ from limbeck.laws.diagnostics import (
 )
 from limbeck.laws.estimate import Estimate
 from limbeck.laws.families import families
+from limbeck.laws.law import Law, laws_of
 from limbeck.laws.levels import Levels
 from limbeck.laws.notes import Code, Note
 from limbeck.laws.scaling import Exponent, Interval, ScalingFit, fit_levels
-from limbeck.laws.table import Group, groups
+from limbeck.laws.table import groups
 
 CURVE_POINTS = 33
 ONE_POINT = 0.01  # of gap for e times the samples: where more hardly pay
@@ -56,17 +57,20 @@ def answer(
     included. `budget` adds "affordable" to each fit: the k it pays for and the gap there. Raises `BadData` for a table
     that can't be read.
     """
-    targets = [_target(gap) for gap in gaps]
-    points = [_point(k) for k in at]
-    settings = {"exponent": exponent, "interval": interval, "level": level, "robust": robust}
     held = groups(rows if axis == "k" else _along(rows, axis), pair=pair)
-    if budget is not None:
-        points = list(dict.fromkeys([*points, float(budget.k)]))
-    fits = [_group(group, targets, points, settings) for group in held]
+    points = list(at) if budget is None else list(dict.fromkeys([*at, float(budget.k)]))
+    laws = laws_of(held, exponent=exponent, interval=interval, level=level, robust=robust)
+    fits = answers_of(laws, gaps, points)
     if budget is not None:
         for fit in fits:
             fit["affordable"] = next(one for one in fit["predictions"] if one["k"] == budget.k)
     return {"fits": fits} | (families(held, fits, level=level, robust=robust) if pool else {})
+
+
+def answers_of(laws: Iterable[Law], gaps: Sequence[float] = (), at: Sequence[float] = ()) -> list[dict[str, Any]]:
+    """The "fits" of `answer`, of laws that are fitted already."""
+    targets, points = [_target(gap) for gap in gaps], [_point(k) for k in at]
+    return [_told(law, targets, points) for law in laws]
 
 
 def _along(rows: Iterable[Row], axis: str) -> list[Row]:
@@ -74,7 +78,7 @@ def _along(rows: Iterable[Row], axis: str) -> list[Row]:
     table = list(rows)
     if not any(axis in row for row in table):
         raise BadData(f"the table has no column '{axis}'. {nearest(axis, {name for row in table for name in row})}")
-    return [{**row, "k": row.get(axis)} for row in table]
+    return [{name: row[name] for name in row if name != "per_class"} | {"k": row.get(axis)} for row in table]
 
 
 def _target(gap: float) -> float:
@@ -89,21 +93,18 @@ def _point(k: float) -> float:
     return float(k)
 
 
-def _group(group: Group, gaps: list[float], at: list[float], settings: dict[str, Any]) -> dict[str, Any]:
+def _told(law: Law, gaps: list[float], at: list[float]) -> dict[str, Any]:
+    group, fit = law.group, law.fit
     head = {"method": group.method, "configuration": group.configuration}
     if group.levels is None:
         return {**head, **_nothing(gaps, at, "there is no full-data reference"), "notes": _plain(group.notes)}
     measured = {"levels": _levels(group.levels), "variance_components": group.levels.components.to_dict()}
-    try:
-        fit = fit_levels(group.levels, **settings)
-    except BadData as error:
-        if len(group.levels.k) > 3:
-            raise
+    if fit is None:
         return {
             **head,
             **_nothing(gaps, at, "too few values of k were measured"),
             **measured,
-            "notes": [_too_few(error), *_plain(group.notes)],
+            "notes": [_too_few(law.refusal), *_plain(group.notes)],
         }
     required = [required_k(fit, gap) for gap in gaps]
     notes = [*group.notes, *fit.notes, *identifiability(fit), *verdicts(fit)]
@@ -124,7 +125,7 @@ def _group(group: Group, gaps: list[float], at: list[float], settings: dict[str,
         "level": fit.level,
         "curve": _curve(fit),
         "straight": _straight(fit, gaps, at),
-        **_other_exponent(group.levels, gaps, at, settings),
+        **_other_exponent(group.levels, gaps, at, law.settings),
         "alternatives": compare(fit.levels, at).to_dict(),
         "diagnostics": _diagnostics(fit),
     }
@@ -134,8 +135,7 @@ def _plain(notes: Iterable[Note]) -> list[dict[str, str]]:
     return [note.to_dict() for note in dict.fromkeys(notes)]
 
 
-def _too_few(error: BadData) -> dict[str, str]:
-    text = str(error)
+def _too_few(text: str) -> dict[str, str]:
     return Note(Code.too_few_levels, text[0].upper() + text[1:]).to_dict()
 
 
@@ -180,9 +180,11 @@ def _straight(fit: ScalingFit, gaps: list[float], at: list[float]) -> dict[str, 
     }
 
 
-def _other_exponent(levels: Levels, gaps: list[float], at: list[float], settings: dict[str, Any]) -> dict[str, Any]:
+def _other_exponent(levels: Levels, gaps: list[float], at: list[float], settings: Mapping[str, Any]) -> dict[str, Any]:
     """The same with the exponent held at 1/2, or free where it was held: neither is to be read without the other."""
-    name, exponent = ("fixed_exponent", 0.5) if settings["exponent"] == "free" else ("free_exponent", "free")
+    name, exponent = (
+        ("fixed_exponent", 0.5) if settings.get("exponent", "free") == "free" else ("free_exponent", "free")
+    )
     try:
         fit = fit_levels(levels, **{**settings, "exponent": exponent})
     except BadData:  # two levels carry a law whose exponent is held, and no other
