@@ -54,8 +54,9 @@ def alignment(
     preconditioned: bool = True,
 ) -> float:
     """A_a(S)^2 = sum_t w_t |g_S - g_D|^2 along the path that S induces under configuration a (see `Passage`)."""
-    options = {"every": every, "views": views, "preconditioned": preconditioned}
-    passage, _ = walk(dynamics, synthetic, data, seed, variances=0, **options)  # type: ignore[arg-type]
+    passage, _ = walk(
+        dynamics, synthetic, data, seed, every=every, variances=0, views=views, preconditioned=preconditioned
+    )
     return passage.discrepancy(mu)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from limbeck.dynamics import Dynamics, State
+from limbeck.network import copied
 from limbeck.samples import Samples
 from limbeck.streams import stream
 
@@ -50,7 +52,7 @@ class Objective:
             product += torch.autograd.grad(gradient @ tangent, vector)[0]
         return product.detach()
 
-    def _pieces(self, vector: Tensor, state: State):  # type: ignore[no-untyped-def]
+    def _pieces(self, vector: Tensor, state: State) -> Iterator[Tensor]:
         """Scalars that sum to the objective."""
         dynamics, optimizer = self.dynamics, self.dynamics.configuration.optimizer
         size = len(self.data) if state.buffers else self.chunk
@@ -61,7 +63,7 @@ class Objective:
                 draw = augmentation.draw(len(self.data), dynamics.domain, stream(self.seed, "view", view))
                 x, y = self.data.seen(draw)
                 for part in torch.arange(len(x)).split(size):
-                    buffers = {name: buffer.clone() for name, buffer in state.buffers.items()}
+                    buffers = copied(state.buffers)
                     share = len(part) / len(x) / views
                     yield dynamics.loss(vector, buffers, x[part], y[part]) * share
             if optimizer.penalty:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from limbeck.dynamics import Dynamics, State, train
 from limbeck.errors import BadSetting
-from limbeck.network import Buffers
+from limbeck.network import Buffers, copied
 from limbeck.samples import Samples
 from limbeck.states import Carry, ExpertPlan, Scene, States
 from limbeck.streams import derive, numpy_stream
@@ -78,7 +78,7 @@ class SharpnessAware(Dynamics):
     ) -> Tensor:
         here = super().gradient(vector, buffers, x, y, differentiable=differentiable)
         climbed = vector + self.radius * here / (here.norm(dim=-1, keepdim=True) + 1e-12)
-        kept = {name: buffer.clone() for name, buffer in buffers.items()}  # running statistics count a batch once
+        kept = copied(buffers)  # running statistics count a batch once
         above = super().gradient(climbed, kept, x, y, differentiable=differentiable)
         along = (here * above).sum(-1, keepdim=True) / (above * above).sum(-1, keepdim=True).clamp_min(1e-30)
         return above - self.surrogate_gap * (here - along * above)

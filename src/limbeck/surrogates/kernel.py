@@ -13,6 +13,7 @@ from torch.func import functional_call, grad, vmap
 from limbeck.architectures import Architecture
 from limbeck.architectures.mlp import MLP
 from limbeck.errors import NotApplicable
+from limbeck.network import copied
 from limbeck.samples import Samples
 from limbeck.surrogates import Moment, Surrogate
 
@@ -112,7 +113,7 @@ def analytic_ntk(first: Tensor, second: Tensor, depth: int, weight_variance: flo
 
 
 def _features(moment: Moment, x: Tensor) -> Tensor:
-    buffers = {name: buffer.clone() for name, buffer in moment.state.buffers.items()}
+    buffers = copied(moment.state.buffers)
     network, vector = moment.dynamics.network, moment.state.vector.detach()
     return network.features_and_logits(vector, buffers, x, training=True)[0].flatten(1)
 

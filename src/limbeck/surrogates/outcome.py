@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor
 
+from limbeck.network import copied
 from limbeck.samples import Samples
 from limbeck.surrogates import Moment, Surrogate
 from limbeck.unrolling import unroll
@@ -41,5 +42,5 @@ class Outcome(Surrogate):
             rate=moment.learned.get("step_size"),
             memory=self.memory,
         )
-        buffers = {name: buffer.clone() for name, buffer in state.buffers.items()}
+        buffers = copied(state.buffers)
         return dynamics.loss(reached, buffers, real.x, real.y)
