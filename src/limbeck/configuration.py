@@ -102,7 +102,11 @@ class Configuration:
         return Configuration(**(own | parts))
 
     def with_step_size(self, step_size: float | None) -> Configuration:
-        """What a set is trained under that learned this step size: another one where the optimizer asks for it."""
+        """The configuration for a set that learned this step size, or none.
+
+        It trains with that step size where its optimizer asks for the learned one, `sgd(rate=learned)`; any other
+        stays as it is. Raises `Diverged` for a learned one of 0 or below.
+        """
         optimizer = self.optimizer.with_step_size(step_size)
         return self if optimizer is self.optimizer else self.replace(optimizer=optimizer)
 

@@ -61,8 +61,9 @@ def distill(
     The budget is the method's own `steps`, or `steps`, or `seconds` of work, whichever ends first. At `candidates`
     evenly spaced steps one network is trained on the set under the configuration (and one on its running average, where
     the method keeps one, and one on the set at its start, with `keep_start`), and the set with the lowest *validation*
-    error is kept; 1 keeps the last set (its running average, where there is one), unvalidated. The test split is never
-    read. One `seed` at several `per_class` begins with some of the same samples: for a law, give each size other seeds.
+    error is kept. With `candidates=1` nothing is validated, and the last set (its running average, where there is one)
+    is kept. The test split is never read. One `seed` at several `per_class` begins with some of the same samples: for a
+    law, give each size other seeds.
 
     With `configurations`, the states are drawn from the dynamics of all of them in turn (see `Pool`), and candidates
     are judged by their validation gaps under all of them: the mean with `weights` "equal", the largest with

@@ -82,7 +82,7 @@ class Labeller:
         """The labeller among the stored tensors of a set, if there is one.
 
         Raises `CorruptFile` for settings that can't be read, `BadData` for numbers that are not those of such a network
-        for such samples, and `NotTrusted` for an architecture that is code which was not asked for.
+        for such samples, and `NotTrusted` for an architecture that is code of a module which you did not name.
         """
         held = {name.removeprefix(PREFIX): tensor for name, tensor in tensors.items() if name.startswith(PREFIX)}
         if SETTINGS not in tensors and not held:

@@ -36,7 +36,7 @@ class Optimizer(Variant):
         """One step: the new vector and moments. `step` counts from 0 since the moments were started."""
 
     def with_step_size(self, step_size: float | None) -> Optimizer:
-        """The rule that a set is trained by which learned this step size, or none: by most rules, the same."""
+        """The rule for a set that learned this step size, or none: the same, unless its settings ask for that one."""
         return self
 
     def metric(self, moments: Moments, step: int) -> Tensor | float:

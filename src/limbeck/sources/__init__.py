@@ -198,7 +198,7 @@ def build_as(variant: type[V], settings: dict[str, Any]) -> V:
 
 @lru_cache(maxsize=2)
 def load_source(spec: str) -> Source:
-    """Read a source from its text, such as `digits` or `npz(path=mine.npz)`; the last two are remembered.
+    """Read a source from its text, such as `digits` or `npz(path=mine.npz)`; the last two read stay in memory.
 
     Raises `UnknownName` or `BadSetting` for a text that names none; `MissingData`, `CorruptFile`, `BadData` for files.
     """

@@ -45,7 +45,8 @@ class Study(Variant):
     `sets` synthetic sets are made for each method and size under `distill_configuration` (the first of
     `configurations` where it is empty), and each is trained on with `seeds` seeds under every configuration;
     `reference_seeds` trainings on the full data give each configuration's own reference. Results of one kind of
-    `device` are not to the bit those of another, so it is part of what a cell is; which of several is up to the runner.
+    `device` are not to the bit those of another, so it is part of what a cell is; on which of several such devices a
+    cell runs is up to the runner.
     """
 
     name: StrictStr
