@@ -85,6 +85,10 @@ OF_RUNS: dict[str, Change] = {
     ),
     "full data": lambda rows: [row | {"method": row["method"].replace("reference", "Full data")} for row in rows],
     "REFERENCE": lambda rows: [row | {"method": row["method"].replace("reference", "Reference ")} for row in rows],
+    "NaN of data frames": lambda rows: [
+        row | ({"k": math.nan, "set": math.nan, "seed": row["seed"]} if row["k"] is None else {}) for row in rows
+    ],
+    "NaN for names": lambda rows: [row | {"configuration": math.nan} for row in rows],
     "k of references": lambda rows: [row | {"k": row["k"] or "all"} for row in rows],
     "gap beside": column("gap", lambda row: row["error"] - np.mean([r["error"] for r in WORLD.rows(3)[-5:]])),
     "gap alone": chain(

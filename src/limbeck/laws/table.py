@@ -107,7 +107,7 @@ def runs_of(rows: Iterable[Row]) -> tuple[list[dict[str, Any]], Table]:
 def _clean(row: dict[str, Any]) -> dict[str, Any]:
     """One row with numbers for numbers; every complaint names the row."""
     where = f"row {row['line']}"
-    method = str(row.get("method") or "").strip()
+    method = _name(row.get("method"))
     if not method:
         raise BadData(f"{where}: the method is empty. Name the method, or '{REFERENCE}' for training on the full data.")
     k = None if method == REFERENCE else finite(row.get("k"), f"{where}: k")
@@ -118,11 +118,13 @@ def _clean(row: dict[str, Any]) -> dict[str, Any]:
         )
     if k is not None and (k < 1 or k != round(k)):
         raise BadData(f"{where}: k = {k:g} is not a whole number of samples of at least 1.")
-    names = {
-        name: str("" if row.get(name) is None else row[name]).strip()
-        for name in ("configuration", "source", "set", "seed")
-    }
+    names = {name: _name(row.get(name)) for name in ("configuration", "source", "set", "seed")}
     return {"method": method, "k": k, **names, **{name: row[name] for name in ("error", "gap", "sd", "n", "line")}}
+
+
+def _name(value: Any) -> str:
+    """A cell that names something; data frames have NaN for none."""
+    return "" if value is None or value != value else str(value).strip()
 
 
 def _named_by_source(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
