@@ -68,7 +68,10 @@ class Section:
 
 
 def build_report(results: Mapping[str, Any]) -> str:
-    """One offline page from one plain dict (see above). The same dict gives the same page, to the byte."""
+    """One offline page from one plain dict; the docstring of `limbeck.report` lists its keys.
+
+    The same dict gives the same page, to the byte.
+    """
     held, fitted = points(results.get("rows") or []), laws(results.get("fits") or [])
     plan = results.get("plan") or {}
     target = target_gap(plan, fitted)
