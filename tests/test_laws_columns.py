@@ -97,7 +97,7 @@ OF_RUNS: dict[str, Change] = {
 }
 OF_MEANS: dict[str, Change] = {
     "bare error": named(error_mean="error"),
-    "std": named(error_mean="mean error", error_sd="Std"),
+    "std": named(error_mean="mean error", error_sd="Std", n="Runs"),
     "std of error": named(error_mean="error_avg", error_sd="std_error", n="n_runs"),
     "standard error": column("error_se", lambda row: row["error_sd"] / math.sqrt(row["n"]), "error_sd"),
     "per cent": chain(

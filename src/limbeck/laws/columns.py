@@ -26,7 +26,7 @@ SPELLINGS = {
     "config": "configuration", "dataset": "source", "data_set": "source", "ipc": "per_class",
     "images_per_class": "per_class", "samples_per_class": "per_class", "num_classes": "classes", "n_classes": "classes",
     "set_id": "set", "trial": "seed", "run": "seed", "rep": "seed", "repeat": "seed", "replicate": "seed",
-    "n_runs": "n", "n_seeds": "n", "num_runs": "n", "num_seeds": "n", "err": "error", "error_rate": "error",
+    "n_runs": "n", "n_seeds": "n", "runs": "n", "seeds": "n", "replicates": "n", "repetitions": "n", "num_runs": "n", "num_seeds": "n", "err": "error", "error_rate": "error",
     "test_error": "error", "acc": "accuracy", "test_acc": "accuracy", "test_accuracy": "accuracy",
     "average": "mean", "avg": "mean", "std": "sd", "stdev": "sd", "stddev": "sd", "sem": "se", "stderr": "se",
 }  # fmt: skip
