@@ -132,8 +132,19 @@ def test_what_was_read_in_another_sense_than_its_name_is_said() -> None:
     assert "'acc (%)' is accuracy in per cent" in told
     assert "error is 1 - accuracy" in told
     assert "'config' is configuration" in told
-    assert "'Full data', without k, is the reference" in notes(OF_RUNS["full data"](WORLD.rows(3)))["columns_read_as"]
+    assert (
+        "the method 'Full data', without k, is the reference"
+        in notes(OF_RUNS["full data"](WORLD.rows(3)))["columns_read_as"]
+    )
     assert "columns_read_as" not in notes(WORLD.rows(3))
+
+
+def test_a_table_is_told_in_one_note_how_it_was_read() -> None:
+    rows = chain(OF_MEANS["accuracy"], OF_RUNS["ipc and classes"], OF_RUNS["full data"])(means())
+    (fit,) = answer(rows)["fits"]
+    (told,) = [note["message"] for note in fit["notes"] if note["code"] == "columns_read_as"]
+    for part in ("is accuracy in per cent", "k is per_class times classes", "is the reference"):
+        assert part in told
 
 
 def test_a_gap_of_means_without_reference_is_a_law_whose_reference_noise_is_unknown() -> None:

@@ -26,9 +26,9 @@ SPELLINGS = {
     "config": "configuration", "dataset": "source", "data_set": "source", "ipc": "per_class",
     "images_per_class": "per_class", "samples_per_class": "per_class", "num_classes": "classes", "n_classes": "classes",
     "set_id": "set", "trial": "seed", "run": "seed", "rep": "seed", "repeat": "seed", "replicate": "seed",
-    "n_runs": "n", "n_seeds": "n", "runs": "n", "seeds": "n", "replicates": "n", "repetitions": "n", "num_runs": "n", "num_seeds": "n", "err": "error", "error_rate": "error",
+    "n_runs": "n", "n_seeds": "n", "num_runs": "n", "num_seeds": "n", "err": "error", "error_rate": "error",
     "test_error": "error", "acc": "accuracy", "test_acc": "accuracy", "test_accuracy": "accuracy",
-    "average": "mean", "avg": "mean", "std": "sd", "stdev": "sd", "stddev": "sd", "sem": "se", "stderr": "se",
+    "runs": "n", "seeds": "n", "replicates": "n", "repetitions": "n", "average": "mean", "avg": "mean", "std": "sd", "stdev": "sd", "stddev": "sd", "sem": "se", "stderr": "se",
 }  # fmt: skip
 WHOLE_SET = {"full", "full_data", "full_dataset", "full_set", "whole_data", "whole_dataset", "all_data"}
 """Methods that are training on the full data where no row says `reference` and they have no k."""
@@ -75,7 +75,7 @@ def understood(rows: Iterable[Row]) -> Table:
         _check_unit(table, error)
     count = held.get("n") if means else None
     said = {name: one for name, one in held.items() if name in FACTORS and name != "n"}
-    read, notes = _with_k([{name: row.get(one.name) for name, one in said.items()} for row in table], filled)
+    read, parts = _with_k([{name: row.get(one.name) for name, one in said.items()} for row in table], filled)
     for line, (row, out) in enumerate(zip(table, read, strict=True), start=1):
         out["n"] = None if count is None else finite(row.get(count.name), f"row {line}: n")
         out["error"], out["gap"] = (_fraction(row, one, line) for one in (error, own["gap"]))
@@ -83,12 +83,13 @@ def understood(rows: Iterable[Row]) -> Table:
             out["error"] = 1 - out["error"]
         out["sd"] = None if spread is None else _deviation(row, spread, error or own["gap"], out, line)
         out["line"] = line
-    notes += _full_as_reference(read)
+    parts += _full_as_reference(read)
     told = {one.said for one in used} | set(said) | ({"n"} if means else set())
     unused = [one for name, one in held.items() if name in filled - told and name not in ASIDE]
     changed = [*(held[name] for name in said if name in filled), *used, *([count] if count else [])]
-    notes = [*_read_as(changed, own, error), *notes, *_unused(unused, table, read)]
-    return Table(read, frozenset(held), means, tuple(notes))
+    parts = _read_as(changed, own, error) + parts
+    notes = [Note(Code.columns_read_as, f"Read so: {'; '.join(parts)}.")] if parts else []
+    return Table(read, frozenset(held), means, (*notes, *_unused(unused, table, read)))
 
 
 def require(columns: Iterable[str], *names: str) -> None:
@@ -214,14 +215,14 @@ def _deviation(row: Row, spread: Column, response: Column | None, out: Row, line
     return sd
 
 
-def _with_k(rows: list[dict[str, Any]], filled: set[str]) -> tuple[list[dict[str, Any]], list[Note]]:
-    """k from samples of a class times classes where the table has no k of its own."""
+def _with_k(rows: list[dict[str, Any]], filled: set[str]) -> tuple[list[dict[str, Any]], list[str]]:
+    """k from samples of a class times classes where the table has no k of its own, which is then said."""
     own = [row for row in rows if str(row.get("method") or "").strip().lower() != REFERENCE]
     if "k" not in filled and {"per_class", "classes"} <= filled:
         for line, row in enumerate(rows, start=1):
             parts = [finite(row[name], f"row {line}: {name}") for name in ("per_class", "classes")]
             row["k"] = None if None in parts else math.prod(part for part in parts if part is not None)
-        return rows, [Note(Code.columns_read_as, "k is per_class times classes.")]
+        return rows, ["k is per_class times classes"]
     if "k" not in filled and any("k" not in row for row in rows):
         require({"method", *(name for row in rows for name in row)}, "k")
     if {"k", "per_class"} <= filled and all(row["k"] == row["per_class"] for row in own if _there(row["per_class"])):
@@ -232,8 +233,8 @@ def _with_k(rows: list[dict[str, Any]], filled: set[str]) -> tuple[list[dict[str
     return rows, []
 
 
-def _full_as_reference(rows: Sequence[dict[str, Any]]) -> list[Note]:
-    """Name the reference as limbeck does, where the table calls it something else; the note says so."""
+def _full_as_reference(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Name the reference as limbeck does, where the table calls it something else, which is then said."""
     named = [str(row.get("method") or "").strip() for row in rows]
     changed = {}
     for row, name in zip(rows, named, strict=True):
@@ -243,10 +244,10 @@ def _full_as_reference(rows: Sequence[dict[str, Any]]) -> list[Note]:
         elif plain in WHOLE_SET and not _there(row.get("k")) and REFERENCE not in map(str.lower, named):
             row["method"], changed[name] = REFERENCE, True
     said = " and ".join(f"'{name}'" for name in changed)
-    return [Note(Code.columns_read_as, f"The method {said}, without k, is the reference.")] if changed else []
+    return [f"the method {said}, without k, is the reference"] if changed else []
 
 
-def _read_as(changed: Sequence[Column], own: Mapping[str, Column | None], error: Column | None) -> list[Note]:
+def _read_as(changed: Sequence[Column], own: Mapping[str, Column | None], error: Column | None) -> list[str]:
     parts = [
         f"'{one.name}' is {one.said}{' in per cent' if one.per_cent else ''}"
         for one in dict.fromkeys(changed)
@@ -254,7 +255,7 @@ def _read_as(changed: Sequence[Column], own: Mapping[str, Column | None], error:
     ]
     if error is not None and error is own["accuracy"]:
         parts.append("error is 1 - accuracy")
-    return [Note(Code.columns_read_as, f"Read so: {'; '.join(parts)}.")] if parts else []
+    return parts
 
 
 def _unused(unused: Sequence[Column], table: Sequence[Row], read: Sequence[Row]) -> list[Note]:
