@@ -28,7 +28,8 @@ SPELLINGS = {
     "set_id": "set", "trial": "seed", "run": "seed", "rep": "seed", "repeat": "seed", "replicate": "seed",
     "n_runs": "n", "n_seeds": "n", "num_runs": "n", "num_seeds": "n", "err": "error", "error_rate": "error",
     "test_error": "error", "acc": "accuracy", "test_acc": "accuracy", "test_accuracy": "accuracy",
-    "runs": "n", "seeds": "n", "replicates": "n", "repetitions": "n", "average": "mean", "avg": "mean", "std": "sd", "stdev": "sd", "stddev": "sd", "sem": "se", "stderr": "se",
+    "runs": "n", "seeds": "n", "replicates": "n", "repetitions": "n",
+    "average": "mean", "avg": "mean", "std": "sd", "stdev": "sd", "stddev": "sd", "sem": "se", "stderr": "se",
 }  # fmt: skip
 WHOLE_SET = {"full", "full_data", "full_dataset", "full_set", "whole_data", "whole_dataset", "all_data"}
 """Methods that are training on the full data where no row says `reference` and they have no k."""
