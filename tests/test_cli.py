@@ -127,6 +127,20 @@ def test_a_published_set_is_brought_in_and_evaluated(limbeck: Command, tmp_path:
     assert "have shape (1, 6, 6)" in limbeck.refused("import", "published.pt", "other", "--source", "digits")
 
 
+def test_what_is_not_given_suits_vectors_and_what_can_not_be_is_said_before_work(
+    limbeck: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = f"npz(path={tmp_path}/vectors.npz)"
+    random = np.random.default_rng(0)
+    np.savez("vectors.npz", x_train=random.random((40, 5)), y_train=np.arange(40) % 2)
+    assert limbeck("distill", source, "random", "-k", 1, "-o", "set").code == 0
+    assert SyntheticSet.load(tmp_path / "set").configuration.startswith("mlp/")
+    monkeypatch.setattr("limbeck.sources.load_source", lambda *_: pytest.fail("the data were read"))
+    assert "use mlp" in limbeck.refused("evaluate", "set", "-c", "mlp", "-c", "convnet").lower()
+    assert "stepz" in limbeck.refused("distill", source, "dm(stepz=3)")
+    assert "convnets" in limbeck.refused("distill", source, "dm", "-c", "convnets")
+
+
 def test_class_names_and_preprocessing_leave_with_the_set(limbeck: Command, tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     names = np.array(["ant", "bee"])[np.arange(40) % 2]
@@ -260,6 +274,9 @@ def test_a_study_is_run_looked_at_and_answered_from(limbeck: Command, tmp_path: 
     assert limbeck(*words).json == {"path": "page.html", "figure": "laws.png"}
     assert (tmp_path / "laws.png").read_bytes().startswith(b"\x89PNG")
     assert "End it in .png, .svg or .pdf" in limbeck.refused("report", file, "--figure", "laws.gif")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("limbeck.findings.load_source", lambda *_: pytest.fail("a report needs no data"))
+        assert limbeck("report", file).code == 0
     assert limbeck("verify", "runs/little", "--json").json["problems"] == []
     assert limbeck("study", "run", "runs/little", "--runner", "serial", "--json").json["complete"] is True
 

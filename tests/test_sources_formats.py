@@ -249,6 +249,8 @@ def test_embeddings_come_from_arrays_and_from_tables_alike(tmp_path):
     parquet.write_table(pyarrow.table({"v": list(x), "kind": texts}), named)
     source = load_source(f"embeddings(path='{named}', vector=v, label=kind)")
     assert source.class_names == ("fruit", "nut", "stone")
+    parquet.write_table(pyarrow.table({"embedding": list(x), "label": 2 * y + 9}), tmp_path / "odd.parquet")
+    assert load_source(f"embeddings(path='{tmp_path}/odd.parquet')").class_names == ("9", "11", "13")
     assert len(source.train) + len(source.validation) + len(source.test) == 40
     for column, words in (("kind", "lists of numbers"), ("w", "no column 'w'")):
         with pytest.raises(BadData, match=words):
@@ -410,3 +412,14 @@ def test_the_genuine_fashion_mnist_is_read_and_has_its_published_moments():
     about = source.preprocessing.about()
     assert about["mean"][0] == pytest.approx(0.2860, abs=5e-4)
     assert about["std"][0] == pytest.approx(0.3530, abs=5e-4)
+
+
+def test_images_that_can_not_be_read_are_counted_not_met_one_by_one(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for number in range(4):
+            Image.new("RGB", (4, 4)).save(tmp_path / name / f"{number}.png")
+    for name in ("a/1.png", "b/2.png", "b/3.png"):
+        (tmp_path / name).write_text("nonsense")
+    with pytest.raises(BadData, match=r"1.png can't be read .* 3 of 8 images can't be read"):
+        make("sources", f"image-folder(path={tmp_path})").load()

@@ -10,7 +10,7 @@ from typing import Any
 from limbeck import __version__
 from limbeck.configuration import Configuration
 from limbeck.digest import digest
-from limbeck.errors import BadData, Diverged
+from limbeck.errors import BadData, CorruptFile, Diverged
 from limbeck.export import pixels, sheet_png
 from limbeck.laws import groups
 from limbeck.laws.advice import classes_of
@@ -22,10 +22,11 @@ from limbeck.measures.distances.spec import Spec
 from limbeck.measures.split_seeds import DistanceMatrix
 from limbeck.measures.yardstick import Ground, measure_ground, measure_set
 from limbeck.planner import plan_of
-from limbeck.sources import Source, load_source
+from limbeck.sources import Preprocessing, Source, load_source
 from limbeck.store import read_record, write_record
 from limbeck.study import StudyFolder, table
 from limbeck.study.work import load_set
+from limbeck.synthetic import SyntheticSet
 from limbeck.variants import make
 
 PICTURED_PER_CLASS = 10
@@ -65,7 +66,7 @@ def untrained_distances(folder: StudyFolder, rows: Sequence[Mapping[str, Any]]) 
     Raises `BadData` where the rows have too few sets or seeds for a risk profile.
     """
     study = folder.study
-    return [risk_profile(read_all(rows)), Spec().matrix(study.evaluated, load_source(study.source), seed=study.seed)]
+    return [risk_profile(read_all(rows)), Spec().between(study.evaluated)]
 
 
 def discrepancies(
@@ -148,6 +149,14 @@ def _failures(folder: StudyFolder) -> list[dict[str, str]]:
     ]
 
 
+def _preprocessing(folder: StudyFolder, made: SyntheticSet) -> Preprocessing:
+    """What a set's own description says, or, where it has not all numbers, its source."""
+    try:
+        return Preprocessing.restored(made.preprocessing)
+    except CorruptFile:
+        return load_source(folder.study.source).preprocessing
+
+
 def _images(folder: StudyFolder) -> list[dict[str, Any]]:
     """One sheet a method: its first set with at most ten images a class, the largest that there is."""
     finished = folder.finished()
@@ -165,7 +174,7 @@ def _images(folder: StudyFolder) -> list[dict[str, Any]]:
         if not made.domain.is_image:
             continue
         samples = made.samples()
-        undo = load_source(folder.study.source).preprocessing.undo
+        undo = _preprocessing(folder, made).undo
         caption = f"{made.method}: {made.per_class} per class, a row a class, set {cell.payload.get('set', 0)}"
         sheet = sheet_png(pixels(samples.x, undo), samples.group.numpy())
         pictures.append({"method": made.method, "per_class": made.per_class, "caption": caption, "png": sheet})

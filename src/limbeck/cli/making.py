@@ -13,9 +13,11 @@ from limbeck.cli.progress import spinner, step_bar
 from limbeck.cli.tracking import TrackerOption, of_steps, tracked
 
 if TYPE_CHECKING:
+    from limbeck.samples import Domain
     from limbeck.synthetic import SyntheticSet
 
-DEFAULT_CONFIGURATION = "convnet(width=32, depth=2)/adamw(lr=5e-3)/none/cosine(steps=300)"
+FOR_IMAGES = "convnet(width=32, depth=2)/adamw(lr=5e-3)/none/cosine(steps=300)"
+FOR_VECTORS = "mlp/adamw/none/cosine(steps=300)"
 
 SourceArgument = Annotated[
     str, typer.Argument(metavar="SOURCE", help="A source, such as digits or 'npz(path=mine.npz)'.")
@@ -30,8 +32,14 @@ def distill(
     method: Annotated[str, typer.Argument(metavar="METHOD", help="A method, such as dm or 'dc(steps=200)'.")],
     per_class: Annotated[int, typer.Option("--per-class", "-k", min=1, help="Samples of each class.")] = 10,
     configuration: Annotated[
-        str, typer.Option("--configuration", "-c", help="architecture/optimizer/augmentation/schedule to distil for.")
-    ] = DEFAULT_CONFIGURATION,
+        str,
+        typer.Option(
+            "--configuration",
+            "-c",
+            help="architecture/optimizer/augmentation/schedule to distil for.",
+            show_default=f"{FOR_IMAGES}; of vectors {FOR_VECTORS}",
+        ),
+    ] = "",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the set and of its checkpoints.")] = None,
     seed: Annotated[int, typer.Option(help="Seed; another seed is another replicate set.")] = 0,
     steps: Annotated[int | None, typer.Option(min=1, help="At most so many updates of the set.")] = None,
@@ -60,7 +68,9 @@ def distill(
     from limbeck.store import check_writable, safe_name
     from limbeck.variants import make
 
+    make("methods", method), Configuration.parse(configuration or FOR_IMAGES)  # what can't be is said before all work
     data = load_source(source)
+    configuration = configuration or usual_configuration(data.domain)
     pool: dict[str, Any] = {"configurations": pooled(configurations or [], data), "weights": weights}
     if dry_run:
         with spinner("measuring the first steps", as_json):
@@ -98,6 +108,11 @@ def distill(
     made.save(folder)
     drop(folder, made.provenance["run"])
     _tell_of(made, folder, as_json)
+
+
+def usual_configuration(domain: Domain) -> str:
+    """What is trained where no configuration is given."""
+    return FOR_IMAGES if domain.is_image else FOR_VECTORS
 
 
 def _tell_of(made: SyntheticSet, folder: Path, as_json: bool, again: bool = False) -> None:
@@ -186,15 +201,19 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Train on a set and test, one row a training. Under every given configuration and seed."""
+    from limbeck.dynamics import Dynamics
     from limbeck.evaluation import cached_reference, with_gaps
     from limbeck.evaluation import evaluate as run
     from limbeck.sources import load_source
     from limbeck.synthetic import SyntheticSet
 
     held = SyntheticSet.load(folder)
+    wanted = configuration or [held.configuration or usual_configuration(held.domain)]
+    for chosen in wanted:  # a mistake in the last is said before the first is trained
+        Dynamics(chosen, held.domain)
     data = load_source(source or held.source)
     rows = []
-    for chosen in configuration or [held.configuration or DEFAULT_CONFIGURATION]:
+    for chosen in wanted:
         with spinner(f"training on {held.k} samples under {chosen}", as_json):
             rows += run(held, chosen, data, range(seeds), device=device)
         with spinner(f"training on all data under {chosen}", as_json):

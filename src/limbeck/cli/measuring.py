@@ -10,7 +10,7 @@ import typer
 
 from limbeck.cli import app
 from limbeck.cli.folders import RUNS, RowsArgument, RunsOption, is_table, opened
-from limbeck.cli.making import DEFAULT_CONFIGURATION, DeviceOption, JsonOption
+from limbeck.cli.making import DeviceOption, JsonOption, usual_configuration
 from limbeck.cli.printing import interval, print_json, print_table
 from limbeck.cli.progress import spinner
 
@@ -43,7 +43,7 @@ def measure(
     from limbeck.synthetic import SyntheticSet
 
     held = SyntheticSet.load(folder)
-    chosen = configuration or held.configuration or DEFAULT_CONFIGURATION
+    chosen = configuration or held.configuration or usual_configuration(held.domain)
     data = load_source(source or held.source)
     with spinner(f"training under {chosen}, measured step by step", as_json):
         measured = run(held, data, chosen, seed, every=every, probe=probe, device=device)

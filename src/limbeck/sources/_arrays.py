@@ -82,7 +82,10 @@ def checked_labels(y: Any, length: int, classes: int, what: str = "y_train") -> 
     whole = labels.astype(np.float64)
     if not np.isfinite(whole).all() or (whole != np.floor(whole)).any():
         odd = labels[~np.isfinite(whole) | (whole != np.floor(whole))][0]
-        raise BadData(f"{what} holds {odd}, which is no whole number. Labels number the classes 0, 1, 2, ...")
+        raise BadData(
+            f"{what} holds {odd}, which is no whole number. Labels number the classes 0, 1, 2, ...; of quantities to "
+            "be predicted make classes first, such as numpy.digitize(y, edges)."
+        )
     if (low := whole.min()) < 0 or whole.max() >= (classes or length):  # every class needs samples
         worst = int(low if low < 0 else whole.max())
         allowed = f"0 to {classes - 1}" if classes else "0, 1, 2, ..."
@@ -103,6 +106,14 @@ def checked_classes(
         only = names[int(labels[0])]
         raise BadData(f"all {len(labels)} training samples are of one class ('{only}'). Two or more are needed.")
     if (poor := int(counts.argmin())) >= 0 and counts[poor] < 2:
+        if poor == 0 and counts[0] == 0 and counts[1:].all():
+            last = len(counts) - 1
+            raise BadData(f"the labels are 1 to {last}, without gaps but without 0. Number the classes from 0: y - 1.")
+        if (different := np.count_nonzero(counts)) > len(labels) / 2:
+            raise BadData(
+                f"{len(labels)} training samples have {different} different labels; every class needs 2 samples or "
+                "more. Of quantities to be predicted make classes first, such as numpy.digitize(y, edges)."
+            )
         drawn = 0 if held_out is None else int((held_out == poor).sum())
         left = f" left, as {drawn} of its {drawn + counts[poor]} went to the test split" if drawn else ""
         raise BadData(

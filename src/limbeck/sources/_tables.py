@@ -28,6 +28,20 @@ def csv_columns(path: Path) -> dict[str, list[str]]:
     return {name: [row[place] for row in rows] for place, name in enumerate(header)}
 
 
+def class_labels(values: list[Any], path: Path) -> np.ndarray[Any, Any]:
+    """Class numbers where the labels are 0, 1, 2, ..., else their texts, which become the class names.
+
+    Raises `BadData` for a row without a label."""
+    texts = np.array(["" if value is None else str(value).strip() for value in values])
+    if (empty := texts == "").any():
+        raise BadData(
+            f"{path}: row {int(empty.argmax()) + 2} has no label ({int(empty.sum())} of {len(texts)} rows). "
+            "Fill them in or remove these rows."
+        )
+    known = set(texts.tolist())
+    return texts.astype(np.int64) if known == {str(number) for number in range(len(known))} else texts
+
+
 def divided(
     path: Path, x: np.ndarray[Any, Any], labels: np.ndarray[Any, Any], splits: list[Any] | None, test_fraction: float
 ) -> RawData:

@@ -11,15 +11,16 @@ from limbeck.errors import BadData, BadSetting
 from limbeck.parquet import parquet_columns, parquet_vectors
 from limbeck.sources import RawData, SourceVariant
 from limbeck.sources._npz import read_npz
-from limbeck.sources._tables import divided
+from limbeck.sources._tables import class_labels, divided
 
 
 class Embeddings(SourceVariant):
     """Feature vectors of text, tables or anything that an encoder reads: an .npz file, or a .parquet table.
 
     An .npz file holds `x_train` (n, features) and `y_train` (n,), and if you have them `x_test`, `y_test`, ...; a table
-    holds a column of vectors (lists of numbers, all of one length), a column of labels (whole numbers, or texts, which
-    are numbered in order), and if you have it a column with `train`, `validation` or `test` for each row.
+    holds a column of vectors (lists of numbers, all of one length), a column of labels (texts or numbers: those that
+    are not 0, 1, 2, ... already become the class names), and if you have it a column with `train`, `validation` or
+    `test` for each row.
     """
 
     path: str = ""
@@ -43,8 +44,6 @@ class Embeddings(SourceVariant):
     def _table(self, path: Path) -> RawData:
         x = parquet_vectors(path, self.vector)
         columns = parquet_columns(path, [self.label], [self.split])
-        if nulls := columns[self.label].null_count:
-            raise BadData(f"{path}: {nulls} rows have no label. Fill them in or remove the rows.")
-        labels = np.array(columns[self.label].to_pylist())
+        labels = class_labels(columns[self.label].to_pylist(), path)
         splits = columns[self.split].to_pylist() if self.split in columns else None
         return divided(path, x, labels, splits, self.test_fraction)

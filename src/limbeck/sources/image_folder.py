@@ -70,8 +70,15 @@ class ImageFolder(SourceVariant):
             raise BadData(f"{folder} holds no images ({', '.join(sorted(ENDINGS))}) in its sub-folders.")
         channels = 3 if self.channels == "rgb" else 1
         images = np.empty((len(files), channels, self.size, self.size), dtype=np.uint8)
+        broken: list[str] = []
         for place, (path, _) in enumerate(files):
-            images[place] = self._image(path)
+            try:
+                images[place] = self._image(path)
+            except BadData as error:
+                broken.append(str(error))
+        if broken:
+            others = f" {len(broken)} of {len(files)} images can't be read." if len(broken) > 1 else ""
+            raise BadData(broken[0] + others)
         return images, np.array([label for _, label in files])
 
     def _image(self, path: Path) -> np.ndarray[Any, Any]:

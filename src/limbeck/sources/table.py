@@ -11,7 +11,7 @@ from pydantic import Field
 from limbeck.errors import BadData, BadSetting, nearest
 from limbeck.parquet import parquet_columns
 from limbeck.sources import RawData, SourceVariant
-from limbeck.sources._tables import csv_columns, divided
+from limbeck.sources._tables import class_labels, csv_columns, divided
 
 
 class Table(SourceVariant):
@@ -46,7 +46,7 @@ class Table(SourceVariant):
         if not names:
             raise BadData(f"{path} has no column beside its labels. Every other column is a feature.")
         x = np.stack([_numbers(held[name], name, path) for name in names], axis=1)  # (n, features)
-        return divided(path, x, _labels(held[self.label], path), held.get(self.split), self.test_fraction)
+        return divided(path, x, class_labels(held[self.label], path), held.get(self.split), self.test_fraction)
 
 
 def _numbers(values: Any, name: str, path: Path) -> np.ndarray[Any, Any]:
@@ -74,15 +74,3 @@ def _number(value: Any) -> float:
         return float(value)
     except (ValueError, TypeError):
         return float("nan")
-
-
-def _labels(values: list[Any], path: Path) -> np.ndarray[Any, Any]:
-    """Class numbers where the labels are those, else their texts. Raises `BadData` for a row without a label."""
-    texts = np.array(["" if value is None else str(value).strip() for value in values])
-    if (empty := texts == "").any():
-        raise BadData(
-            f"{path}: row {int(empty.argmax()) + 2} has no label ({int(empty.sum())} of {len(texts)} rows). "
-            "Fill them in or remove these rows."
-        )
-    known = set(texts.tolist())
-    return texts.astype(np.int64) if known == {str(number) for number in range(len(known))} else texts

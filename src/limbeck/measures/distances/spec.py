@@ -33,6 +33,10 @@ class Spec(Distance):
         device: torch.device | str = "cpu",
         on_done: OnDone | None = None,
     ) -> DistanceMatrix:
+        return self.between(configurations)
+
+    def between(self, configurations: Sequence[Configuration]) -> DistanceMatrix:
+        """The same without a source, which nothing of it depends on."""
         names = checked(configurations)
         parts = [_part(column) for column in zip(*(one.parts for one in configurations), strict=True)]
         varying = [part for part in parts if part.any()]
