@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from command import Command
 from limbeck.dynamics import Dynamics
 from limbeck.measures.alignment import alignment
+from limbeck.measures.decomposition import measure, passes
+from limbeck.measures.objective import Objective
 from limbeck.measures.yardstick import measure_ground
 from limbeck.runners import run_study
 from limbeck.sources import load_source
@@ -41,6 +45,43 @@ def test_measure_says_what_a_gap_is_made_of_and_what_to_do(limbeck: Command, sou
     assert "on the visited path" in shown.out
     assert "Next: " in shown.out
     assert limbeck("measure", "nowhere").code == 2
+
+
+def test_a_long_measurement_says_before_it_begins_how_long_it_takes(
+    limbeck: Command, source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limbeck("distill", source, "random", "-k", 2, "-c", CONFIGURATIONS[0], "-o", "small")
+    words = ("measure", "small", "-c", "mlp(width=8)/adamw/cosine(steps=12)", "--probe", 16)
+    assert "This takes about" not in limbeck(*words).err
+    monkeypatch.setattr("limbeck.cli.measuring.LONG", 0.0)
+    assert "This takes about" in limbeck(*words).err
+    assert "--probe 4 takes about a quarter" in limbeck(*words).err
+    assert not limbeck(*words, "--json").err
+
+
+@pytest.mark.parametrize("every", [1, 5])
+def test_a_measurement_costs_the_passes_that_are_foretold(
+    limbeck: Command, source: str, monkeypatch: pytest.MonkeyPatch, every: int
+) -> None:
+    """Gradients, losses and Hessian products over the probe are counted as they are asked for; the set's are few."""
+    limbeck("distill", source, "random", "-k", 2, "-c", CONFIGURATIONS[0], "-o", "small")
+    made, data = SyntheticSet.load(Path("small")), load_source(source)
+    worth = {"at": 1.0, "value": 0.4, "pushed": 4.2}
+    spent = 0.0
+
+    def counted(name: str, own: Callable[..., Any]) -> Callable[..., Any]:
+        def call(objective: Objective, *arguments: Any) -> Any:
+            nonlocal spent
+            spent += worth[name] if len(objective.data) == len(data.train) else 0.0
+            return own(objective, *arguments)
+
+        return call
+
+    for name in worth:
+        monkeypatch.setattr(Objective, name, counted(name, getattr(Objective, name)))
+    measure(made, data, "mlp(width=8)/sgd(lr=0.05)/cosine(steps=60, batch=16)", every=every)
+    training, single = 7 * 60 * 16 / len(data.train), 6 * 2.0
+    assert passes(60, len(data.train), 16, every) == pytest.approx(spent + training + single, rel=0.05)
 
 
 def test_interchange_measures_every_set_of_a_study_once_and_says_which_surrogate_to_take(

@@ -11,9 +11,10 @@ import typer
 from limbeck.cli import app
 from limbeck.cli.folders import RUNS, RowsArgument, RunsOption, is_table, opened
 from limbeck.cli.making import DeviceOption, JsonOption, usual_configuration
-from limbeck.cli.printing import interval, print_json, print_table
+from limbeck.cli.printing import duration, interval, print_json, print_table
 from limbeck.cli.progress import spinner
 
+LONG = 20.0  # seconds from which on a wait is told
 PARTS = {
     "residual": "start not forgotten: prod(1 - rate mu)(L_0 - L*)",
     "matching": "set's gradient is not the data's: |g_S - g_D|^2",
@@ -38,6 +39,7 @@ def measure(
 ) -> None:
     """Say what a set's gap is made of. And how tight the bound is, and what to do about the largest part."""
     from limbeck.laws.decomposition import decompose
+    from limbeck.measures.decomposition import foretold_seconds
     from limbeck.measures.decomposition import measure as run
     from limbeck.sources import load_source
     from limbeck.synthetic import SyntheticSet
@@ -45,6 +47,10 @@ def measure(
     held = SyntheticSet.load(folder)
     chosen = configuration or held.configuration or usual_configuration(held.domain)
     data = load_source(source or held.source)
+    seconds = foretold_seconds(data, chosen, every=every, probe=probe, device=device)
+    if seconds > LONG and not as_json:
+        shorter = f"--probe {max(probe // 4, 2)} takes about a quarter of it, --every 5 leaves steps out"
+        print(f"This takes about {duration(seconds)}; {shorter}.", file=sys.stderr)
     with spinner(f"training under {chosen}, measured step by step", as_json):
         measured = run(held, data, chosen, seed, every=every, probe=probe, device=device)
     found = decompose(measured).to_dict()

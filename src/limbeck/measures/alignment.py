@@ -13,6 +13,8 @@ from limbeck.measures.objective import Objective
 from limbeck.measures.passage import Passage
 from limbeck.samples import Samples
 
+VARIANCES = 6  # states along a path whose per-sample gradients are taken
+
 
 def walk(
     dynamics: Dynamics,
@@ -22,7 +24,7 @@ def walk(
     *,
     every: int = 1,
     views: int = 1,
-    variances: int = 6,
+    variances: int = VARIANCES,
     preconditioned: bool = True,
 ) -> tuple[Passage, State]:
     """Train on a set under the dynamics' configuration, measure every `every`-th step against the data; where it ends.

@@ -12,6 +12,7 @@ from limbeck.samples import Samples
 from limbeck.streams import stream
 
 LENGTHS = (1, 2, 4)
+ITERATIONS = 30  # of the power method
 SETTLED = 1e-6  # a relative fall over the last doubling that is no fall any more
 
 
@@ -53,7 +54,7 @@ def smoothness(
     metric: Tensor | float = 1.0,
     *,
     views: int = 1,
-    iterations: int = 30,
+    iterations: int = ITERATIONS,
     seed: int = 0,
 ) -> float:
     """beta: the largest absolute eigenvalue of P^-1/2 H P^-1/2 at a state, by power iteration on Hessian products.

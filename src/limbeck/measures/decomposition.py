@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import torch
 
 from limbeck.configuration import Configuration
 from limbeck.dynamics import Dynamics, error_and_loss
-from limbeck.measures.alignment import walk
-from limbeck.measures.contraction import find_optimum, smoothness
+from limbeck.measures.alignment import VARIANCES, walk
+from limbeck.measures.contraction import ITERATIONS, LENGTHS, find_optimum, smoothness
 from limbeck.measures.objective import Objective
 from limbeck.measures.passage import FullData, Measured
 from limbeck.samples import Samples
@@ -16,6 +18,8 @@ from limbeck.streams import derive, stream
 from limbeck.synthetic import SyntheticSet
 
 PROBE = 4096
+_TIMED = 256  # samples whose gradient is timed for a forecast
+_HESSIAN, _VALUE, _EACH = 4.2, 0.4, 2.0  # gradients that a Hessian product, a loss and per-sample gradients cost
 
 
 def full_data(
@@ -77,6 +81,39 @@ def measure(
         method=synthetic.method,
         configuration=dynamics.configuration.spec,
     )
+
+
+def passes(steps: int, samples: int, batch: int, every: int = 1) -> float:
+    """How many gradients over `samples` samples `measure` costs, for trainings of `steps` steps in batches of `batch`.
+
+    The measured steps, per-sample gradients at some, the Hessian products behind the largest curvature, and the
+    trainings that find the lowest loss of the data; a step left out costs a loss at its neighbour's end.
+    """
+    measured = -(-steps // every)
+    path = measured * (1 + (_VALUE if every > 1 else 0)) + min(VARIANCES, measured) * _EACH
+    return path + ITERATIONS * _HESSIAN + sum(LENGTHS) * steps * min(batch / samples, 1)
+
+
+def foretold_seconds(
+    source: Source,
+    configuration: str | Configuration,
+    *,
+    every: int = 1,
+    probe: int = PROBE,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float64,
+) -> float:
+    """About how long `measure` will take: the gradient on a few samples is timed here, what takes less than all left
+    out."""
+    dynamics = Dynamics(configuration, source.domain, device=device, dtype=dtype)
+    data = probed(source, min(probe, _TIMED)).to(dynamics.device, dtype)
+    objective, state = Objective(dynamics, data), dynamics.initial(0)
+    objective.at(state)  # the first call of a network is no measure
+    begun = time.perf_counter()
+    objective.at(state)
+    each, samples = (time.perf_counter() - begun) / len(data), min(probe, len(source.train))
+    schedule = dynamics.configuration.schedule
+    return each * samples * passes(schedule.steps, samples, schedule.batch, every)
 
 
 def probed(source: Source, probe: int = PROBE) -> Samples:
