@@ -80,10 +80,11 @@ INTRODUCTION = """\
 A set is given a number of seconds of one core for all that it needs: experts, teachers and updates. Two candidates,
 and of trajectory methods the start and running averages, are judged on validation samples on top of that, so "core
 seconds" is more, most for sets in tiles. What is short here is time: the papers give hours of an accelerator, and
-methods that need experts, or an unrolled training an update, get few updates ("steps"). Selections take next to
-none of it. Above random and above k-means are differences of accuracy in points; the standard error of a difference
-is about the spreads' root mean square times .8. The settings are those that differ from the papers';
-sre2l and rded store one label a sample here, as labels of every view would help any images ([labels](labels.md))."""
+methods that need experts, or an unrolled training an update, get few updates ("steps"); where there are minutes,
+experts and teachers are trained for longer. Selections take next to none of it. Above random and above k-means are
+differences of accuracy in points; the standard error of a difference is about the spreads' root mean square times .8.
+The settings are those that differ from the papers'; sre2l and rded store one label a sample here, as labels of every
+view would help any images ([labels](labels.md))."""
 KEYS = ("source", "method", "per_class", "set", "seconds", "settings", "choosing")
 NEED_NORMS = ("sre2l",)  # distilled with batch norms, trained on without, as all
 LEFT_OUT = {"mgd3": "needs the weights of a latent diffusion model, which are not here"}

@@ -28,10 +28,10 @@ class BPTT(Matching):
     most `clipping` times the running mean of its length (Feng et al. 2024; 0 leaves it as it is). With a `step_size`
     above 0 that number replaces the inner rate and is learned as well; Wang et al. learn one for every step. With
     `labels=soft` labels are learned as logits. In 20 s of a core on Fashion-MNIST, ten updates at 10 a class, it does
-    not beat `k-means` there (docs/results/methods.md). More updates are no help: begun at `initial=k-means`, 7 of them
-    at `total=10`, 45 with `batch_synthetic=25, lr_pixels=.03`, or 41 with `inner=adam(lr=5e-3)` beside left a set that
-    validates worse than its start (one set each). What is lowered is the loss after 10 steps, what is judged is what
-    150 steps under augmentation leave.
+    not beat `k-means` there, nor in 120 s (docs/results/methods.md). More updates are no help: begun at
+    `initial=k-means`, 7 of them at `total=10`, 45 with `batch_synthetic=25, lr_pixels=.03`, or 41 with
+    `inner=adam(lr=5e-3)` beside left a set that validates worse than its start (one set each). What is lowered is the
+    loss after 10 steps, what is judged is what 150 steps under augmentation leave.
     """
 
     paper: ClassVar[str] = "wang2018dd"

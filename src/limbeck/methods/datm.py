@@ -32,7 +32,7 @@ class DATM(FTD):
     Labels given by a judge that is no better than what is trained on them cost more than they bring: on Fashion-MNIST
     at 10 a class one expert of one epoch in batches of 256 (72 % on validation samples) starts the set at 70 %, in
     batches of 64 (`expert_batch=64`, 78 %) at 75 %; `random` has 74 % (one set, two trainings). In 20 s of a
-    core it does not beat `k-means` there (docs/results/methods.md).
+    core it does not beat `k-means` there, in 120 s it is .5 points above (docs/results/methods.md).
     """
 
     paper: ClassVar[str] = "guo2024datm"

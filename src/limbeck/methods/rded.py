@@ -33,7 +33,9 @@ class RDED(Taught):
     of zeros where it is enlarged here.
 
     On Fashion-MNIST at 10 a class its images have errors of 23.2 % with the teacher's labels of every view, 25.4 % with
-    one stored label and 30.2 % with hard ones, those of `k-means` 20.0, 21.6 and 23.0 % (docs/results/labels.md).
+    one stored label and 30.2 % with hard ones, those of `k-means` 20.0, 21.6 and 23.0 % (docs/results/labels.md). A
+    teacher of five epochs in place of one gives its one stored label 2 points, which leaves it 2 below `random`
+    (docs/results/methods.md).
 
     It falls short of `random` where a class gets many of its images: the surest are the easiest, and crops of small
     images leave out what they are told by. On the digits (test errors, sd over 2 sets x 2 seeds, `convnet(width=16,

@@ -29,8 +29,8 @@ class TESLA(MTT):
     exact gradient at the same order of memory, so this is here to compare with. With `labels=soft` the set's labels are
     those that the expert at the end of the matched segment gives, renewed at every step; the finished set keeps those
     of the last one. The paper takes 10000 steps.
-    In 20 s of a core on Fashion-MNIST, some 20 updates at 10 a class, it is not told apart from `random`
-    (docs/results/methods.md).
+    In 20 s of a core on Fashion-MNIST, some 20 updates at 10 a class, it is not told apart from `random`, in 120 s it
+    is .3 points above `k-means` (docs/results/methods.md).
 
     Where steps are large the difference is one of outcome: on text embeddings at 1 a class, five steps of 0.3, its
     surrogate ends lower than that of `mtt` (.57 and .71) and its set worse, 53 and 86 % on validation samples (one set,
