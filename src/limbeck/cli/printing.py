@@ -67,7 +67,7 @@ def _text(value: Any) -> str:
 
 
 def interval(estimate: Mapping[str, Any] | None, digits: int = 3, *, samples: bool = False) -> str:
-    """`0.12 [0.1, 0.15]`, an open end as infinity, a refusal as a dash; of `samples`, whole numbers from 10 on."""
+    """`0.12 [0.1, 0.15]`, an open end as infinity, a refusal as a dash; of `samples`, whole numbers."""
 
     def written(value: float) -> str:
         if not samples:

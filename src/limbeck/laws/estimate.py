@@ -46,13 +46,12 @@ class Estimate:
         def written(value: float | None, gone: str) -> str:
             if value is None:
                 return gone
-            return f"{value:,.0f}" if whole and value >= 10 else f"{value:.{digits}g}"
+            return f"{value:,.0f}" if whole else f"{value:.{digits}g}"
 
         end = "∞)" if self.high is None else f"{written(self.high, '')}]"
         return f"{written(self.estimate, 'none')} [{written(self.low, '...')}, {end}"
 
 
 def samples_text(k: float) -> str:
-    """A number of samples that was estimated: three digits at most, whole from 10 on: 1.23, 12, 123, 1,230."""
-    rounded = float(f"{k:.{2 if 10 <= k < 99.5 else 3}g}")  # at once: 39.49 is 39, and would be 40 by way of 39.5
-    return f"{rounded:,.0f}" if rounded >= 10 else f"{rounded:.3g}"
+    """A number of samples that was estimated, whole, three digits at most: 1, 12, 123, 1,230."""
+    return f"{k:,.0f}" if k < 999.5 else f"{float(f'{k:.3g}'):,.0f}"
