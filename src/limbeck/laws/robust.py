@@ -32,7 +32,8 @@ def flag_outliers(levels: Levels, level: float = 0.05) -> list[Note]:
     if not found.size:
         return []
     where = ", ".join(f"k={levels.unit_k[i]:.0f} (gap {levels.unit_gap[i]:.3f})" for i in found[:5])
-    message = f"{found.size} distilled sets stand far from the others of their k: {where}. Check them, or fit robustly."
+    who = "One distilled set stands" if found.size == 1 else f"{found.size} distilled sets stand"
+    message = f"{who} far from the others of their k: {where}. Check that, or fit robustly."
     return [Note(Code.outlier_sets, message)]
 
 
