@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,21 +53,22 @@ def _representatives(scene: Scene, batch: int, window: int) -> Tensor:
 
 def nearest_free(points: Tensor, count: int, seed: int, restarts: int = 1) -> Tensor:
     """Indices of `count` points (n, d), one for each k-means centre: the nearest that no earlier centre has taken."""
-    from sklearn.cluster import KMeans
-
-    held = points.double().numpy()
-    distance = KMeans(count, n_init=restarts, random_state=seed % 2**32).fit(held).transform(held)  # (n, centres)
     taken: list[int] = []
-    for centre in range(count):
-        order = np.argsort(distance[:, centre], kind="stable")
-        taken.append(int(next(i for i in order if i not in set(taken))))
+    for distance in _to_centres(points, count, seed, n_init=restarts).T:
+        order = np.argsort(distance, kind="stable")
+        taken.append(int(next(i for i in order if i not in taken)))
     return torch.tensor(taken)
 
 
 def nearest_to_centres(points: Tensor, count: int, seed: int) -> Tensor:
     """Indices of the points (n, d) nearest to `count` k-means centres, each once, in order."""
+    return torch.from_numpy(np.unique(_to_centres(points, count, seed, n_init=1, max_iter=ROUNDS).argmin(0)))
+
+
+def _to_centres(points: Tensor, count: int, seed: int, **settings: int) -> np.ndarray[Any, Any]:
+    """The distance of each point (n, d) to each of `count` k-means centres (n, centres)."""
     from sklearn.cluster import KMeans
 
     held = points.cpu().double().numpy()
-    fitted = KMeans(count, n_init=1, max_iter=ROUNDS, random_state=seed % 2**32).fit(held)
-    return torch.from_numpy(np.unique(fitted.transform(held).argmin(0)))
+    distances: np.ndarray[Any, Any] = KMeans(count, random_state=seed % 2**32, **settings).fit(held).transform(held)
+    return distances
