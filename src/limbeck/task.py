@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -123,7 +124,8 @@ class Task:
         tensors, moments = {**run.tensors, **leaves}, dict(run.moments)
         moment = states.visit(scene, carry, visit, tensors)
         loss = self.method.value(scene, moment, self.unfold(tensors), run.step)
-        if self.method.passes_over(float(loss.detach())):
+        surrogate = float(loss.detach())
+        if self.method.passes_over(surrogate):
             tensors, rules = dict(run.tensors), {}
         pulled = [leaves[name] for name in rules]
         gradients = torch.autograd.grad(loss, pulled, allow_unused=True, materialize_grads=True) if rules else ()
@@ -134,20 +136,19 @@ class Task:
                 tensors[name], moments[name] = rule.update(
                     leaves[name].detach(), gradient, moments[name], rate, run.step
                 )
-        finite = bool(torch.isfinite(loss)) and all(bool(torch.isfinite(tensors[name]).all()) for name in rules)
-        if not finite:
-            raise self._diverged(run, float(loss.detach()))
+        if not (math.isfinite(surrogate) and all(bool(torch.isfinite(tensors[name]).all()) for name in rules)):
+            raise self._diverged(run, surrogate)
         with torch.no_grad():
             tensors = self.method.settled(scene, moment, tensors, self.unfold)
             average = self._averaged(run, tensors)
             try:
                 carry = states.advance(scene, carry, visit, self.unfold(tensors))
             except Diverged as error:
-                raise self._diverged(run, float(loss.detach()), f" {error}") from None
+                raise self._diverged(run, surrogate, f" {error}") from None
         # All at once: a run that is interrupted above was not touched.
         run.carries = [carry if place == turn else kept for place, kept in enumerate(run.carries)]
         run.tensors, run.moments, run.average, run.pool, run.step = tensors, moments, average, pool, run.step + 1
-        run.losses.append(float(loss.detach()))
+        run.losses.append(surrogate)
 
     def _diverged(self, run: Run, loss: float, reason: str = "") -> Diverged:
         assert isinstance(self.method, Matching)
