@@ -47,9 +47,9 @@ def measure(
     held = SyntheticSet.load(folder)
     chosen = configuration or held.configuration or usual_configuration(held.domain)
     data = load_source(source or held.source)
-    seconds = foretold_seconds(data, chosen, every=every, probe=probe, device=device)
-    if seconds > LONG and not as_json:
-        shorter = f"--probe {max(probe // 4, 2)} takes about a quarter of it, --every 5 leaves steps out"
+    if not as_json and (seconds := foretold_seconds(data, chosen, every=every, probe=probe, device=device)) > LONG:
+        fewer = max(min(probe, len(data.train)) // 4, 2)
+        shorter = f"--probe {fewer} takes about a quarter of it, --every 5 leaves steps out"
         print(f"This takes about {duration(seconds)}; {shorter}.", file=sys.stderr)
     with spinner(f"training under {chosen}, measured step by step", as_json):
         measured = run(held, data, chosen, seed, every=every, probe=probe, device=device)
